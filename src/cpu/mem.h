@@ -1,0 +1,174 @@
+// Memory as instructions see it: linear addresses, the fast path through the TLB view, and the slow path.
+//
+// A TLB view (struct tlbe[TLB_SIZE]) is what the current privilege and mode may do without asking:
+// one compare decides. Entries that need anything more (device memory, a page with decoded code, a
+// watched page, an access that crosses a page, a clean page about to be written) carry no tag for that kind
+// of access and end in mem.c. Loads return the value; a fault is seen in c->faulted.
+#ifndef CPU_MEM_H
+#define CPU_MEM_H
+
+#include <string.h>
+
+#include "cpu/op.h"
+
+#define TLB_BITS 9
+#define TLB_SIZE (1u << TLB_BITS)
+#define TLB_NONE UINT64_MAX // a tag that no access has
+
+struct tlbe {
+  uint64_t rtag;  // linear page address (bits 11:0 zero) if reads may go fast, else TLB_NONE
+  uint64_t wtag;  // for writes
+  uint64_t xtag;  // for fetching code
+  uintptr_t add;  // host address = linear address + add
+};
+
+static inline struct tlbe *tlb_slot(const struct cpu *c, uint64_t la)
+{
+  return &c->tlb[la >> 12 & (TLB_SIZE - 1)];
+}
+
+// True if an access of `size` bytes at la lies in the page that the tag names: an access that crosses
+// into the next page cannot match, because that page has another slot.
+static inline bool tlb_hit(uint64_t tag, uint64_t la, unsigned size)
+{
+  return ((la + (size - 1)) & ~0xfffull) == tag;
+}
+
+// The slow path (mem.c): walks, faults, device accesses, crossings, code pages, watchpoints. size 1..8.
+// On a fault c->faulted is set, c->fault filled, c->at = op.
+uint64_t mem_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
+void mem_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t value);
+// Any length up to 4096; all or nothing as far as faults go (both pages are checked first).
+bool mem_read(struct cpu *c, const struct op *op, uint64_t la, void *buf, unsigned len);
+bool mem_write(struct cpu *c, const struct op *op, uint64_t la, const void *buf, unsigned len);
+// Checks that a write of len bytes at la would not fault (sets accessed and dirty bits), so that an
+// instruction can be made restartable.
+bool mem_probe_write(struct cpu *c, const struct op *op, uint64_t la, unsigned len);
+// A host pointer to len bytes at la if they lie in one page of plain RAM that may be accessed fast
+// after a possible fill, else NULL (with or without a fault: look at c->faulted). Valid until the next access.
+void *mem_ptr(struct cpu *c, const struct op *op, uint64_t la, unsigned len, bool write);
+
+// Accesses that the processor makes on its own (descriptor tables, TSS, IDT, stacks of other rings): with
+// supervisor rights whatever the CPL, not subject to SMAP's AC.
+bool sys_read(struct cpu *c, uint64_t la, void *buf, unsigned len);
+bool sys_write(struct cpu *c, uint64_t la, const void *buf, unsigned len);
+bool sys_probe_write(struct cpu *c, uint64_t la, unsigned len);
+// With the rights of a given privilege level (pushes onto an inner stack during a transfer).
+bool cpl_read(struct cpu *c, unsigned cpl, uint64_t la, void *buf, unsigned len);
+bool cpl_write(struct cpu *c, unsigned cpl, uint64_t la, const void *buf, unsigned len);
+
+// System-physical memory, through the bus as this CPU; no faults: what is not there reads all ones.
+uint64_t phys_read(struct cpu *c, uint64_t pa, unsigned size);
+void phys_write(struct cpu *c, uint64_t pa, unsigned size, uint64_t value);
+
+// For the debugger: translates with the current tables without side effects; false if not mapped.
+bool mem_debug_translate(struct cpu *c, uint64_t la, uint64_t *pa);
+bool mem_debug_read(struct cpu *c, uint64_t la, void *buf, unsigned len);
+
+// Translation for fetch: RAM offset of the byte at linear address la; RAM_NONE with c->faulted clear: not
+// RAM (device memory); with c->faulted set: page fault.
+uint64_t mem_fetch(struct cpu *c, uint64_t la);
+// Fetches up to 15 bytes of an instruction at la that may cross a page or lie in device memory. Returns the
+// number of bytes that could be fetched; if fewer than `want`, the fault for the missing byte is in c->fault
+// (c->faulted set).
+unsigned mem_fetch_bytes(struct cpu *c, uint64_t la, uint8_t *buf, unsigned want);
+
+// ---- linear addresses ----
+
+enum access { ACC_READ, ACC_WRITE, ACC_RW };
+
+// The general way, with segment limit, type and canonical checks (#GP or #SS). size in bytes of the
+// access. Returns 0 with c->faulted set on a fault.
+uint64_t op_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc);
+// offset within a segment to linear, with all checks; used by strings, stack, far transfers.
+uint64_t seg_linear(struct cpu *c, unsigned seg, uint64_t offset, unsigned size, enum access acc);
+// The offset part alone (LEA).
+uint64_t op_offset(const struct cpu *c, const struct op *op);
+
+static inline uint64_t op_ea(struct cpu *c, const struct op *op, unsigned size, enum access acc)
+{
+  uint64_t a = REG64(c, op->base) + (REG64(c, op->idx) << op->shift) + (int64_t)op->disp;
+  if (likely(op->ea == EA_64))
+    return a;
+  if (op->ea == EA_A32)
+    return (uint32_t)a;
+  return op_linear(c, op, size, acc);
+}
+
+static inline bool canonical(uint64_t la)
+{
+  return (uint64_t)((int64_t)(la << 16) >> 16) == la;
+}
+
+// ---- the fast path, for handlers: LOAD and STORE leave the handler on a fault ----
+
+#define LOAD(c, op, bits, var, la)                                                                  \
+  do {                                                                                              \
+    uint64_t la_ = (la);                                                                            \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
+    if (likely(tlb_hit(e_->rtag, la_, (bits) / 8))) {                                               \
+      (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
+    } else {                                                                                        \
+      (var) = (uint##bits##_t)mem_load((c), (op), la_, (bits) / 8);                                 \
+      if (unlikely((c)->faulted))                                                                   \
+        return;                                                                                     \
+    }                                                                                               \
+  } while (0)
+
+#define STORE(c, op, bits, la, val)                                                                 \
+  do {                                                                                              \
+    uint64_t la_ = (la);                                                                            \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
+      *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
+    } else {                                                                                        \
+      mem_store((c), (op), la_, (bits) / 8, (val));                                                 \
+      if (unlikely((c)->faulted))                                                                   \
+        return;                                                                                     \
+    }                                                                                               \
+  } while (0)
+
+// For exec functions that return bool.
+static inline bool op_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t *v)
+{
+  const struct tlbe *e = tlb_slot(c, la);
+  if (likely(tlb_hit(e->rtag, la, size))) {
+    *v = 0;
+    memcpy(v, (const void *)(la + e->add), size);
+    return true;
+  }
+  *v = mem_load(c, op, la, size);
+  return !c->faulted;
+}
+static inline bool op_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t v)
+{
+  const struct tlbe *e = tlb_slot(c, la);
+  if (likely(tlb_hit(e->wtag, la, size))) {
+    memcpy((void *)(la + e->add), &v, size);
+    return true;
+  }
+  mem_store(c, op, la, size, v);
+  return !c->faulted;
+}
+
+// The r/m operand of an instruction, register or memory.
+static inline bool rm_get(struct cpu *c, const struct op *op, unsigned osz, uint64_t *v)
+{
+  if (!(op->flags & OPF_MEM)) {
+    *v = reg_get(c, op->rm, osz);
+    return true;
+  }
+  uint64_t la = op_ea(c, op, 1u << osz, ACC_READ);
+  return !c->faulted && op_load(c, op, la, 1u << osz, v);
+}
+static inline bool rm_set(struct cpu *c, const struct op *op, unsigned osz, uint64_t v)
+{
+  if (!(op->flags & OPF_MEM)) {
+    reg_set(c, op->rm, osz, v);
+    return true;
+  }
+  uint64_t la = op_ea(c, op, 1u << osz, ACC_WRITE);
+  return !c->faulted && op_store(c, op, la, 1u << osz, v);
+}
+
+#endif
