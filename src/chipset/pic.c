@@ -25,19 +25,17 @@ static int highest(const struct pic_chip *c, uint8_t set)
 // The input that asks for service and is not held back by one in service, or -1.
 static int request(const struct pic_chip *c, bool master)
 {
+  // In special mask mode every input that is not masked and not in service itself may interrupt.
+  if (c->special_mask)
+    return highest(c, c->irr & ~c->imr & ~c->isr);
   int input = highest(c, c->irr & ~c->imr);
   if (input < 0)
     return -1;
   uint8_t service = c->isr;
-  if (c->special_mask)
-    service &= ~c->imr;
   // Special fully nested: the slave may interrupt its own service with something more urgent.
   if (master && c->nested && input == CASCADE)
     service &= (uint8_t)~(1u << CASCADE);
   int busy = highest(c, service);
-  // In special mask mode every input that is not masked and not in service itself may interrupt.
-  if (c->special_mask)
-    return service & (1u << input) ? -1 : input;
   return busy >= 0 && rank(c, (unsigned)busy) <= rank(c, (unsigned)input) ? -1 : input;
 }
 
