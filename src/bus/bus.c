@@ -45,6 +45,9 @@ static unsigned io_step(struct region *r, uint64_t off, unsigned n, const struct
     return part;
   }
   unsigned size = power_of_two_below(n < most ? n : most);
+  // A device with registers of a least size sees aligned accesses only.
+  while (least > 1 && (off & (size - 1)))
+    size /= 2;
   if (t->kind == TXN_WRITE) {
     if (ops->write)
       ops->write(r->dev, off, size, low_bytes(*value, size), t);

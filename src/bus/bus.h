@@ -44,6 +44,7 @@ struct txn {
 // A device's face towards the bus. `off` is relative to the region's start. size is 1, 2, 4 or 8
 // and the access never leaves the region; a device never sees a size above max_size, nor one below
 // min_size: the bus splits, or widens reads and narrows the result. 0 stands for 1 and 4.
+// Accesses of a device with min_size > 1 are naturally aligned; others come as the CPU made them.
 struct bus_ops {
   uint64_t (*read)(void *dev, uint64_t off, unsigned size, const struct txn *t);
   void (*write)(void *dev, uint64_t off, unsigned size, uint64_t value, const struct txn *t);

@@ -263,6 +263,21 @@ void pci_set_intx(struct pci_func *f, int level)
   update_intx(f);
 }
 
+void pci_remove(struct pci_func *f)
+{
+  struct pci_bus *pb = f->bus;
+  if (pb) {
+    pci_set_intx(f, 0);
+    bus_begin(pb->bus);
+    for (int n = 0; n <= BAR_ROM; n++)
+      bus_unmap(pb->bus, &f->bar[n].region);
+    bus_commit(pb->bus);
+    pb->func[f->devfn] = NULL;
+    f->bus = NULL;
+  }
+  pci_func_free(f);
+}
+
 static struct pci_func *find(struct pci_bus *buses, uint8_t bus, uint8_t devfn)
 {
   for (struct pci_bus *pb = buses; pb; pb = pb->next) {

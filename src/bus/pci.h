@@ -120,6 +120,8 @@ void pci_func_free(struct pci_func *f);
 
 // Puts a function on a bus. pin: 0 no interrupt, 1..4 INTA..INTD. Returns false if the place is taken.
 bool pci_add(struct pci_bus *pb, struct pci_func *f, uint8_t device, uint8_t function, uint8_t pin);
+// Takes a function off its bus: BARs unmapped, wire released, then pci_func_free.
+void pci_remove(struct pci_func *f);
 // The lowest free device number >= from, or -1.
 int pci_free_device(const struct pci_bus *pb, int from);
 

@@ -32,7 +32,7 @@ static uint32_t wrap(const struct pit_counter *c)
 // Brings a new count of a periodic mode into effect when the period in which it was written is over.
 static void settle(struct pit_counter *c, uint64_t now)
 {
-  if (!c->next_count || c->paused || now < c->start + c->count)
+  if (!c->next_count || !periodic(c) || c->paused || now < c->start + c->count)
     return;
   c->start += c->count;
   c->count = c->next_count;
@@ -185,10 +185,13 @@ static void write_count(struct pit *p, unsigned n, uint32_t value)
     else
       c->count = count;
   } else if (periodic(c) && c->loaded) {
-    c->next_count = count;
-    c->null_count = true;
-    if (c->paused)
+    if (c->paused) {
       load(c, now, count);
+    } else {
+      c->next_count = count;
+      c->null_count = true;
+      c->start += done(c, now) / c->count * c->count; // of the period that runs now
+    }
   } else {
     load(c, now, count);
   }
