@@ -23,7 +23,9 @@ void e820_build(struct e820 *m, uint64_t ram_below_4g, uint64_t ram_above_4g, ui
   if (top > MB) {
     uint64_t end = tables < top - MB ? top - tables : MB;
     add(m, MB, end, E820_RAM);
-    add(m, end, top, E820_ACPI);
+    // The first page of the tables is the FACS, which stays the firmware's (acpi.h).
+    add(m, end, end + 4096 < top ? end + 4096 : top, E820_NVS);
+    add(m, end + 4096, top, E820_ACPI);
   }
   add(m, BOARD_IOAPIC, BOARD_IOAPIC + 0x1000, E820_RESERVED);
   add(m, BOARD_LAPIC, BOARD_LAPIC + 0x1000, E820_RESERVED);

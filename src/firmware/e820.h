@@ -33,7 +33,7 @@ void e820_pack(const struct e820 *m, uint8_t *out);
 // End of the usable range that begins at 1 MB, or 1 MB if there is none.
 uint64_t e820_low_end(const struct e820 *m);
 
-#define PLACE_MAX  160
+#define PLACE_MAX  224
 #define PLACE_NONE UINT64_MAX
 
 struct place {

@@ -167,15 +167,13 @@ static bool place(struct loader *l, const struct image *im, struct bzimage *bz)
 {
   const uint8_t *d = im->data;
   bool relocatable = bz->version >= 0x205 && d[HDR_RELOCATABLE];
-  uint64_t want = 0x100000;
+  uint64_t want = 0x100000; // where every bzImage that cannot be moved belongs
   bz->need = bz->kernel_size;
   if (bz->version >= 0x20a) {
     if (relocatable)
       want = get64(d + HDR_PREF_ADDRESS);
     if (get32(d + HDR_INIT_SIZE) > bz->need)
       bz->need = get32(d + HDR_INIT_SIZE);
-  } else if (!relocatable && bz->version >= 0x200) {
-    want = get32(d + HDR_CODE32_START);
   }
   if (relocatable) {
     uint64_t align = bz->version >= 0x20a && d[HDR_MIN_ALIGNMENT] < 32 && d[HDR_MIN_ALIGNMENT] >= 4
@@ -219,7 +217,7 @@ static bool command_line(struct loader *l, const struct image *im, const struct 
 
 static bool load(struct loader *l, const struct image *im)
 {
-  struct bzimage bz;
+  struct bzimage bz = {0};
   uint8_t zp[ZERO_PAGE_SIZE] = {0};
   uint64_t initrd, initrd_len, params;
   if (!parse(l, im, &bz) || !place(l, im, &bz))
