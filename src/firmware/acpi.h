@@ -19,8 +19,8 @@
 #define ACPI_TABLES    32
 
 struct acpi_pointer {
-  uint32_t at;   // where in the block the address stands
-  uint8_t size;  // 4 or 8
+  uint32_t at;     // where in the block the address stands
+  uint8_t size;    // 4 or 8
   uint32_t target; // offset in the block
 };
 

@@ -5,7 +5,8 @@
 static const
 #include "dsdt.hex"
 
-uint32_t acpi_dsdt(struct acpi_image *im)
+    uint32_t
+    acpi_dsdt(struct acpi_image *im)
 {
   acpi_bytes(im, -im->len & 15);
   uint32_t t = acpi_bytes(im, sizeof dsdt_aml_code);

@@ -22,8 +22,8 @@ uint32_t acpi_fadt(struct acpi_image *im, uint32_t facs, uint32_t dsdt)
   uint8_t *p = im->data + t;
   acpi_point(im, t + 36, 4, facs);
   acpi_point(im, t + 40, 4, dsdt);
-  p[44] = 1;             // dual PIC, from before ACPI 2.0
-  p[45] = 1;             // preferred profile: desktop
+  p[44] = 1; // dual PIC, from before ACPI 2.0
+  p[45] = 1; // preferred profile: desktop
   put16(p + 46, BOARD_SCI);
   put32(p + 48, BOARD_SMI_CMD);
   p[52] = 0xf1; // ACPI_ENABLE
@@ -32,10 +32,10 @@ uint32_t acpi_fadt(struct acpi_image *im, uint32_t facs, uint32_t dsdt)
   put32(p + 64, BOARD_PM_BASE + 4);
   put32(p + 76, BOARD_PM_BASE + 8);
   put32(p + 80, BOARD_GPE0);
-  p[88] = 4; // PM1_EVT_LEN
-  p[89] = 2; // PM1_CNT_LEN
-  p[91] = 4; // PM_TMR_LEN
-  p[92] = 4; // GPE0_BLK_LEN
+  p[88] = 4;            // PM1_EVT_LEN
+  p[89] = 2;            // PM1_CNT_LEN
+  p[91] = 4;            // PM_TMR_LEN
+  p[92] = 4;            // GPE0_BLK_LEN
   put16(p + 96, 0xfff); // no C2
   put16(p + 98, 0xfff); // no C3
   p[108] = 0x32;        // RTC century

@@ -87,7 +87,8 @@ enum place_result place_claim(struct place *p, uint64_t base, uint64_t size)
 }
 
 // Inside one usable range [lo, hi): jumps over what is taken until the piece fits.
-static uint64_t find_in(const struct place *p, uint64_t size, uint64_t align, uint64_t lo, uint64_t hi, bool top)
+static uint64_t find_in(const struct place *p, uint64_t size, uint64_t align, uint64_t lo, uint64_t hi,
+                        bool top)
 {
   if (hi <= lo || size > hi - lo)
     return PLACE_NONE;

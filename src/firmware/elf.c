@@ -130,7 +130,8 @@ static bool flat_start(struct loader *l, const struct image *im, const struct el
   if (!elf_entry(f, im->name, &entry, l->e))
     return false;
   if (entry >= GB4)
-    return err_set(l->e, "kernel %s: ELF entry 0x%llx is not below 4 GB", im->name, (unsigned long long)entry);
+    return err_set(l->e, "kernel %s: ELF entry 0x%llx is not below 4 GB", im->name,
+                   (unsigned long long)entry);
   uint64_t params = linux_plain_params(l);
   if (!params || !(f->wide ? start_long(l, entry) : start_protected(l, entry)))
     return false;

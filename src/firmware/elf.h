@@ -19,8 +19,8 @@ struct elf_note {
 };
 
 struct elf {
-  bool wide;    // ELFCLASS64
-  bool x86_64;  // EM_X86_64
+  bool wide;   // ELFCLASS64
+  bool x86_64; // EM_X86_64
   uint64_t entry;
   unsigned segments;
   struct elf_segment segment[ELF_SEGMENTS];

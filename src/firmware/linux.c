@@ -57,10 +57,10 @@ void linux_zero_page(const struct loader *l, uint8_t *zp)
 {
   const struct e820 *map = &l->st->map;
   if (l->rq->vga_text) {
-    zp[0x06] = 3;  // orig_video_mode
-    zp[0x07] = 80; // orig_video_cols
-    zp[0x0e] = 25; // orig_video_lines
-    zp[0x0f] = 1;  // orig_video_isVGA
+    zp[0x06] = 3;         // orig_video_mode
+    zp[0x07] = 80;        // orig_video_cols
+    zp[0x0e] = 25;        // orig_video_lines
+    zp[0x0f] = 1;         // orig_video_isVGA
     put16(zp + 0x10, 16); // orig_video_points
   }
   uint64_t kb = (e820_low_end(map) - 0x100000) / 1024;
@@ -145,13 +145,13 @@ static bool parse(struct loader *l, const struct image *im, struct bzimage *bz)
                   : bz->version >= 0x202 ? HDR_CMD_LINE_PTR + 4
                                          : HDR_RAMDISK_SIZE + 4;
   if (bz->header_end < must || bz->header_end > HDR_MAX_END || bz->header_end > bz->setup_size)
-    return err_set(l->e, "kernel %s: setup header of protocol %u.%02u ends at 0x%llx, which cannot be", im->name,
-                   bz->version >> 8, bz->version & 0xff, (unsigned long long)bz->header_end);
+    return err_set(l->e, "kernel %s: setup header of protocol %u.%02u ends at 0x%llx, which cannot be",
+                   im->name, bz->version >> 8, bz->version & 0xff, (unsigned long long)bz->header_end);
   // syssize counts 16-byte units, rounded up.
   uint64_t sys = (bz->version >= 0x204 ? get32(d + HDR_SYSSIZE) : get16(d + HDR_SYSSIZE)) * 16ull;
   if (sys > align_up(bz->kernel_size, 16) && bz->version >= 0x204)
-    return err_set(l->e, "kernel %s: cut short: the kernel proper has %llu bytes, the file %llu of them", im->name,
-                   (unsigned long long)sys, (unsigned long long)bz->kernel_size);
+    return err_set(l->e, "kernel %s: cut short: the kernel proper has %llu bytes, the file %llu of them",
+                   im->name, (unsigned long long)sys, (unsigned long long)bz->kernel_size);
   bz->cmdline_max = bz->version >= 0x206 ? get32(d + HDR_CMDLINE_SIZE) : 255;
   bz->initrd_max = (bz->version >= 0x203 ? get32(d + HDR_INITRD_ADDR_MAX) : 0x37ffffffull) + 1ull;
   return true;

@@ -9,8 +9,8 @@ bool loader_claim(struct loader *l, const char *name, const char *what, uint64_t
   case PLACE_OK:
     break;
   case PLACE_NOT_RAM:
-    return err_set(l->e, "kernel %s: %s at 0x%llx, %llu bytes, is not inside RAM; give more with -m", name, what,
-                   (unsigned long long)pa, (unsigned long long)len);
+    return err_set(l->e, "kernel %s: %s at 0x%llx, %llu bytes, is not inside RAM; give more with -m", name,
+                   what, (unsigned long long)pa, (unsigned long long)len);
   case PLACE_TAKEN:
     return err_set(l->e, "kernel %s: %s at 0x%llx, %llu bytes, overlaps another part", name, what,
                    (unsigned long long)pa, (unsigned long long)len);

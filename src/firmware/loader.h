@@ -16,7 +16,7 @@ struct loader {
   struct boot_state *st;
   struct err *e;
   struct place place;
-  uint64_t rsdp;  // 0: there are no ACPI tables
+  uint64_t rsdp;      // 0: there are no ACPI tables
   uint64_t image_end; // end of the highest byte of the kernel image below 4 GB
 };
 
@@ -52,7 +52,7 @@ uint64_t linux_plain_params(struct loader *l);
 #define MODULES_MAX 32
 struct module {
   uint64_t base, len;
-  char *text; // "file arg", owned
+  char *text;       // "file arg", owned
   const char *args; // what follows the file's name, inside text
 };
 struct modules {

@@ -4,6 +4,7 @@
 #include "firmware/lowmem.h"
 
 #include "firmware/acpi.h"
+#include "firmware/smbios.h"
 #include "firmware/smp.h"
 
 #include <stdlib.h>
@@ -12,6 +13,8 @@ enum {
   BDA = 0x400,
   RSDP = 0xe0000,
   MP_TABLE = 0xf0000,
+  SMBIOS = 0xf1000,
+  SMBIOS_TABLES = 0xf1020,
   IRET = 0xfff53, // where AT BIOSes have their IRET
   RESET = 0xffff0,
 };
@@ -34,8 +37,8 @@ static bool vectors(struct loader *l)
 static bool data_areas(struct loader *l)
 {
   uint8_t bda[0x100] = {0}, ebda[1] = {1};
-  put16(bda, 0x3f8);        // COM1
-  put16(bda + 2, 0x2f8);    // COM2
+  put16(bda, 0x3f8);     // COM1
+  put16(bda + 2, 0x2f8); // COM2
   put16(bda + 0x0e, E820_EBDA >> 4);
   put16(bda + 0x10, 0x0426); // equipment: two serial ports, PS/2 mouse, 80 x 25 colour, FPU
   put16(bda + 0x13, E820_EBDA / 1024);
@@ -74,9 +77,21 @@ static bool acpi(struct loader *l)
   return ok;
 }
 
+static bool smbios(struct loader *l)
+{
+  struct smbios s;
+  if (!smbios_build(&s, l->rq->board))
+    return err_set(l->e, "no memory");
+  smbios_place(&s, SMBIOS_TABLES);
+  bool ok =
+      loader_write(l, SMBIOS, s.anchor, sizeof s.anchor) && loader_write(l, SMBIOS_TABLES, s.tables, s.len);
+  smbios_free(&s);
+  return ok;
+}
+
 bool lowmem_write(struct loader *l)
 {
   uint8_t mp[SMP_MAX];
   unsigned len = smp_build(l->rq->board, MP_TABLE, mp);
-  return vectors(l) && data_areas(l) && loader_write(l, MP_TABLE, mp, len) && acpi(l);
+  return vectors(l) && data_areas(l) && loader_write(l, MP_TABLE, mp, len) && smbios(l) && acpi(l);
 }

@@ -4,8 +4,8 @@
 
 #include "firmware/loader.h"
 
-// Writes interrupt vectors, BIOS data area, EBDA, MP table, and the ACPI tables with their root pointer;
-// sets l->rsdp.
+// Writes interrupt vectors, BIOS data area, EBDA, MP table, SMBIOS, and the ACPI tables with their root
+// pointer; sets l->rsdp.
 bool lowmem_write(struct loader *l);
 
 #endif

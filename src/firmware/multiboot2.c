@@ -70,13 +70,14 @@ static bool tag(struct loader *l, const struct image *im, struct header *h, cons
   bool optional = get16(p + 2) & OPTIONAL;
   uint32_t least = type == TAG_ADDRESS ? 24 : type == TAG_ENTRY || type == TAG_CONSOLE ? 12 : 8;
   if (size < least)
-    return err_set(l->e, "kernel %s: multiboot 2 header tag %u of %u bytes is too short", im->name, type, size);
+    return err_set(l->e, "kernel %s: multiboot 2 header tag %u of %u bytes is too short", im->name, type,
+                   size);
   switch (type) {
   case TAG_REQUEST:
     for (uint32_t i = 8; i + 4 <= size && !optional; i += 4)
       if (!can_give(l, get32(p + i)))
-        return err_set(l->e, "kernel %s: needs multiboot 2 information of type %u, which is not there", im->name,
-                       get32(p + i));
+        return err_set(l->e, "kernel %s: needs multiboot 2 information of type %u, which is not there",
+                       im->name, get32(p + i));
     return true;
   case TAG_ADDRESS:
     h->address = true;
@@ -113,7 +114,8 @@ static bool parse(struct loader *l, const struct image *im, struct header *h)
   if (get32(p + 4) != ARCH_I386)
     return err_set(l->e, "kernel %s: multiboot 2 for architecture %u, not for a PC", im->name, get32(p + 4));
   if (h->len < 16 || !image_has(im, h->at, h->len) || h->at + h->len > SEARCH)
-    return err_set(l->e, "kernel %s: multiboot 2 header of %llu bytes does not end inside the file's first 32 KB",
+    return err_set(l->e,
+                   "kernel %s: multiboot 2 header of %llu bytes does not end inside the file's first 32 KB",
                    im->name, (unsigned long long)h->len);
   for (uint64_t off = 16; off + 8 <= h->len;) {
     uint32_t size = get32(p + off + 4);
@@ -139,8 +141,8 @@ static bool load_addresses(struct loader *l, const struct image *im, const struc
   uint64_t off = h->at - (h->header_addr - base), len = im->len - off;
   if (h->load_end) {
     if (h->load_end < base || h->load_end - base > len)
-      return err_set(l->e, "kernel %s: cut short: multiboot 2 load_end_addr 0x%llx lies outside the file", im->name,
-                     (unsigned long long)h->load_end);
+      return err_set(l->e, "kernel %s: cut short: multiboot 2 load_end_addr 0x%llx lies outside the file",
+                     im->name, (unsigned long long)h->load_end);
     len = h->load_end - base;
   }
   uint64_t mem = len;

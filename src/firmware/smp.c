@@ -44,9 +44,9 @@ unsigned smp_build(const struct board *b, uint32_t base, uint8_t out[SMP_MAX])
   for (unsigned i = 0; i < b->cpus; i++) { // 4.3.1
     uint8_t *p = entry(&t, PROCESSOR, 20);
     p[1] = b->cpu[i].apic_id;
-    p[2] = 0x14;             // local APIC version
-    p[3] = i == 0 ? 3 : 1;   // enabled, bootstrap
-    put32(p + 4, 0x600);     // signature: software asks CPUID
+    p[2] = 0x14;              // local APIC version
+    p[3] = i == 0 ? 3 : 1;    // enabled, bootstrap
+    put32(p + 4, 0x600);      // signature: software asks CPUID
     put32(p + 8, 0x00000201); // FPU, APIC
   }
   memcpy(entry(&t, BUS, 8) + 2, "ISA   ", 6);
