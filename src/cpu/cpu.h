@@ -114,6 +114,12 @@ enum pending {
   PEND_MC = 1u << 7,
 };
 
+enum shadow {
+  SHADOW_NONE,
+  SHADOW_STI,    // holds back interrupts
+  SHADOW_MOV_SS, // holds back interrupts and debug traps
+};
+
 enum run_state {
   RUN_ON,
   RUN_HALTED,   // HLT: until an interrupt
@@ -138,6 +144,15 @@ struct fault {
   bool icebp;      // INT1
   uint32_t error;
   uint64_t address; // CR2 for #PF; DR6 bits to set for #DB
+};
+
+// An event on its way to its handler, in the terms of EVENTINJ and EXITINTINFO (APM2 15.20).
+struct event {
+  uint8_t type;   // enum event_type (except.h)
+  uint8_t vector;
+  bool has_error;
+  bool soft;      // raised by INT n, INT3 or INTO: the gate's DPL counts, and faults have EXT clear
+  uint32_t error;
 };
 
 // The registers of x87, MMX and the 128-bit halves, as FXSAVE lays them out (APM1 11.4.4).
@@ -180,14 +195,17 @@ struct cpu {
   const struct op *at;  // the op that faulted or made a slow access
   bool faulted;         // fault holds an exception
   bool mode_stale;      // recompute mode, view and jump key before the next block
-  bool shadow;          // interrupt shadow: STI, MOV SS, POP SS
-  bool shadow_next;     // the instruction just done casts one
+  uint8_t shadow;       // interrupt shadow on the coming instruction: enum shadow
+  uint8_t shadow_next;  // cast by the instruction that just ran
   uint8_t cpl;
-  uint8_t pad1[3];
+  bool kicked;          // left was moved to stolen
+  uint8_t pad1[2];
   uint32_t mode;        // enum mode_bit
   uint32_t pending;     // enum pending
   uint64_t jump_key;    // mode, TLB context and its generation in one word
   struct block **chain; // slot to fill with the block that comes next, or NULL
+  uint32_t chain_mode;  // mode of the block that the slot belongs to
+  uint32_t pad2;
   int64_t stolen;       // instructions taken from left by cpu_kick
   int64_t slice;        // left at the start of the slice
   const struct op *patched; // op whose handler was replaced by op_leave after a device access
@@ -195,6 +213,8 @@ struct cpu {
 
   // ---- vector registers ----
   alignas(32) uint8_t v[16][32]; // YMM0..15
+  alignas(64) uint8_t host_buf[64]; // memory operands of host stubs that cannot point into RAM
+  uint32_t host_mxcsr;           // what the host MXCSR was before fpu_enter
   alignas(16) struct fxregs fx;  // xmm[] here is unused: v is the truth; fcw and mxcsr are the guest's
   bool x87_live;                 // the host FPU holds the guest's x87 registers (fx.st, fsw, ftw stale)
   bool mxcsr_live;               // the host MXCSR holds the guest's rounding bits and flags
@@ -222,6 +242,7 @@ struct cpu {
   uint64_t perf_ctl[4], perf_ctr[4];
 
   struct fault fault;
+  struct event event;   // what is being delivered, while `delivering`
   uint8_t run;          // enum run_state
   bool nmi_blocked;     // from NMI delivery to IRET
   bool gif;             // global interrupt flag (SVM); 1 after reset
@@ -234,6 +255,7 @@ struct cpu {
   uint64_t db_bits;     // DR6 bits of data and I/O breakpoints hit by the running instruction
   uint64_t monitor_addr; // RAM offset of the line armed by MONITOR
   bool monitor_armed;
+  bool mwait_break;     // MWAIT with ECX bit 0: interrupts end it even if RFLAGS.IF is clear
 
   // ---- identity and surroundings ----
   unsigned index;       // 0 .. n-1
@@ -329,10 +351,9 @@ void cpu_mode_update(struct cpu *c);
 // the thread that runs the machine.
 static inline void cpu_kick(struct cpu *c)
 {
-  if (c->left > 0) {
-    c->stolen += c->left;
-    c->left = 0;
-  }
+  c->stolen += c->left;
+  c->left = 0;
+  c->kicked = true;
 }
 static inline void cpu_request(struct cpu *c, uint32_t what)
 {

@@ -44,6 +44,16 @@ extern const struct insn_row insn_rows[];
 // exec; op_exec_end also ends the block. See exec.c.
 void op_exec(struct cpu *c, const struct op *op);
 void op_exec_end(struct cpu *c, const struct op *op);
+// The same with the function in op->ptr, for mnemonics that stand for several instructions (MOV CR, PUSH FS).
+void op_exec_ptr(struct cpu *c, const struct op *op);
+void op_exec_ptr_end(struct cpu *c, const struct op *op);
+void op_exec_ptr_priv_end(struct cpu *c, const struct op *op);
+// Makes the running block stop after this op: a device was accessed, or code was overwritten. Called by
+// slow memory accesses and whoever hits a watchpoint; the op itself completes.
+void cpu_stop_block(struct cpu *c, const struct op *op);
+void cpu_unpatch(struct cpu *c); // undoes it
+// After a fault at c->at: c->ip is the faulting instruction, and what did not run is given back to c->left.
+void cpu_unwind(struct cpu *c);
 // Raises #UD; what undecodable or unavailable instructions become.
 void op_ud(struct cpu *c, const struct op *op);
 void op_nm(struct cpu *c, const struct op *op);

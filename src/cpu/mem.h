@@ -37,6 +37,8 @@ static inline bool tlb_hit(uint64_t tag, uint64_t la, unsigned size)
 // The slow path (mem.c): walks, faults, device accesses, crossings, code pages, watchpoints. size 1..8.
 // On a fault c->faulted is set, c->fault filled, c->at = op.
 uint64_t mem_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
+// The same, but the access is checked as a write (read-modify-write instructions fault as writes).
+uint64_t mem_load_rmw(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
 void mem_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t value);
 // Any length up to 4096; all or nothing as far as faults go (both pages are checked first).
 bool mem_read(struct cpu *c, const struct op *op, uint64_t la, void *buf, unsigned len);
@@ -90,10 +92,23 @@ static inline uint64_t op_ea(struct cpu *c, const struct op *op, unsigned size, 
   uint64_t a = REG64(c, op->base) + (REG64(c, op->idx) << op->shift) + (int64_t)op->disp;
   if (likely(op->ea == EA_64))
     return a;
+  if (op->ea == EA_SEG64)
+    return a + c->seg[op->seg].base;
   if (op->ea == EA_A32)
     return (uint32_t)a;
   return op_linear(c, op, size, acc);
 }
+
+// For handlers: leaves the handler if the address faults.
+#define EA(c, op, size, acc, la)                                                                    \
+  do {                                                                                              \
+    (la) = REG64((c), (op)->base) + (REG64((c), (op)->idx) << (op)->shift) + (int64_t)(op)->disp;   \
+    if (unlikely((op)->ea != EA_64)) {                                                              \
+      (la) = op_ea((c), (op), (size), (acc));                                                       \
+      if (unlikely((c)->faulted))                                                                   \
+        return;                                                                                     \
+    }                                                                                               \
+  } while (0)
 
 static inline bool canonical(uint64_t la)
 {
@@ -125,6 +140,36 @@ static inline bool canonical(uint64_t la)
       mem_store((c), (op), la_, (bits) / 8, (val));                                                 \
       if (unlikely((c)->faulted))                                                                   \
         return;                                                                                     \
+    }                                                                                               \
+  } while (0)
+
+// Read-modify-write: the load asks for the right to write, so that it alone can fault with nothing changed.
+// The store puts the flags back should it fault all the same.
+#define RMW_LOAD(c, op, bits, var, la)                                                              \
+  do {                                                                                              \
+    uint64_t la_ = (la);                                                                            \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
+      (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
+    } else {                                                                                        \
+      (var) = (uint##bits##_t)mem_load_rmw((c), (op), la_, (bits) / 8);                             \
+      if (unlikely((c)->faulted))                                                                   \
+        return;                                                                                     \
+    }                                                                                               \
+  } while (0)
+
+#define RMW_STORE(c, op, bits, la, val, old_fl)                                                     \
+  do {                                                                                              \
+    uint64_t la_ = (la);                                                                            \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
+      *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
+    } else {                                                                                        \
+      mem_store((c), (op), la_, (bits) / 8, (val));                                                 \
+      if (unlikely((c)->faulted)) {                                                                 \
+        (c)->fl = (old_fl);                                                                         \
+        return;                                                                                     \
+      }                                                                                             \
     }                                                                                               \
   } while (0)
 

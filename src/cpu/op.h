@@ -64,6 +64,7 @@ struct block {
   struct block *next[2]; // chained successors in the same page: taken, fall-through
   struct block *hash;    // bucket list
   struct block *page;    // list of the page's blocks
+  uint32_t op_count;     // entries of ops[], terminator included
   struct op ops[];       // count or fewer (fused) ops and a terminator
 };
 

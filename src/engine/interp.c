@@ -1,0 +1,255 @@
+// The interpreter's loop: finds blocks, runs them, and between them delivers exceptions and interrupts.
+//
+// What is exact here: an event is taken at the instruction where it is due. A block that would overrun the
+// slice, an interrupt shadow, single-stepping, RF and instruction breakpoints are served by blocks of one
+// instruction (MODE_STEP), so the shape of blocks never shows.
+#include "cpu/except.h"
+#include "cpu/fpu.h"
+#include "cpu/insn/hot.h"
+#include "cpu/lapic.h"
+#include "cpu/tlb.h"
+#include "engine/engine.h"
+
+static bool interrupts_open(const struct cpu *c)
+{
+  return (c->sysflags & FL_IF) && c->shadow == SHADOW_NONE && c->gif;
+}
+
+bool interp_runnable(struct cpu *c)
+{
+  if (c->run == RUN_ON)
+    return true;
+  if (c->pending & (PEND_RESET | PEND_STOP))
+    return true;
+  if (c->run == RUN_SHUTDOWN)
+    return false;
+  if (c->run == RUN_WAIT_SIPI)
+    return c->pending & (PEND_INIT | PEND_SIPI);
+  if (c->pending & (PEND_INIT | PEND_SMI))
+    return true;
+  if ((c->pending & PEND_NMI) && !c->nmi_blocked)
+    return true;
+  return (c->pending & PEND_INTR) && ((c->sysflags & FL_IF) || (c->run == RUN_MWAIT && c->mwait_break));
+}
+
+static void startup(struct cpu *c)
+{
+  c->seg[SEG_CS].sel = (uint16_t)(c->sipi_vector << 8);
+  c->seg[SEG_CS].base = (uint64_t)c->sipi_vector << 12;
+  c->ip = 0;
+  c->run = RUN_ON;
+  cpu_changed(c);
+}
+
+// Delivers what is pending and may be delivered now, most urgent first. APM2 8.5.
+static void attend(struct cpu *c)
+{
+  if (c->pending & PEND_RESET) {
+    c->pending &= ~PEND_RESET;
+    cpu_reset(c);
+  }
+  if ((c->pending & PEND_INIT) && c->gif) {
+    c->pending &= ~(PEND_INIT | PEND_SIPI | PEND_NMI);
+    cpu_init(c);
+  }
+  if (c->run == RUN_WAIT_SIPI) {
+    if (c->pending & PEND_SIPI) {
+      c->pending &= ~PEND_SIPI;
+      startup(c);
+    }
+    return;
+  }
+  c->pending &= ~PEND_SIPI;
+  if (c->run == RUN_SHUTDOWN)
+    return;
+  if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow != SHADOW_MOV_SS) {
+    c->pending &= ~PEND_NMI;
+    c->run = RUN_ON;
+    except_nmi(c);
+    return;
+  }
+  if (!(c->pending & PEND_INTR))
+    return;
+  if (c->run == RUN_MWAIT && c->mwait_break)
+    c->run = RUN_ON;
+  if (interrupts_open(c)) {
+    int vector = lapic_ack(c);
+    if (vector >= 0) {
+      c->run = RUN_ON;
+      except_interrupt(c, vector);
+    }
+  }
+}
+
+// Anything that must be seen instruction by instruction.
+static bool special(const struct cpu *c)
+{
+  return (c->sysflags & (FL_TF | FL_RF)) || c->shadow != SHADOW_NONE ||
+         ((c->dr7 & 0xff) && debug_has_fetch_breakpoints(c));
+}
+
+// The block at c->ip for this mode. NULL: a fault is waiting.
+static struct block *find(struct engine *e, struct cpu *c, uint32_t mode)
+{
+  uint64_t la = c->ip;
+  if (mode & MODE_CS64) {
+    if (unlikely(!canonical(la))) {
+      raise_gp(c, 0);
+      return NULL;
+    }
+  } else {
+    if (unlikely(c->ip > c->seg[SEG_CS].limit)) {
+      raise_gp(c, 0);
+      return NULL;
+    }
+    la = (uint32_t)(c->seg[SEG_CS].base + c->ip);
+  }
+  uint64_t off = mem_fetch(c, la);
+  if (unlikely(c->faulted))
+    return NULL;
+  struct block *b = off == RAM_NONE ? NULL : code_get(&e->code, off, mode, c->log, c->ip);
+  if (likely(b))
+    return b;
+  // The instruction crosses the page, or lies in device memory.
+  uint8_t bytes[16];
+  bool too_long;
+  unsigned n = mem_fetch_bytes(c, la, bytes, 15);
+  b = code_from_bytes(&e->code, bytes, n, mode, &too_long);
+  if (b) {
+    c->faulted = false; // of a byte that the instruction does not have
+    return b;
+  }
+  if (!c->faulted)
+    raise_gp(c, 0);
+  return NULL;
+}
+
+static inline struct block *lookup(struct engine *e, struct cpu *c)
+{
+  struct jump *j = jump_slot(c, c->ip);
+  if (likely(j->ip == c->ip && j->key == c->jump_key && !j->block->dead))
+    return j->block;
+  uint64_t key = c->jump_key;
+  struct block *b = find(e, c, c->mode);
+  if (b && b->ram != RAM_NONE && key == c->jump_key)
+    *j = (struct jump){c->ip, key, b};
+  return b;
+}
+
+// Links the block that ran last to the one that follows, if the link cannot go stale: same page, same mode.
+static inline void link_blocks(struct cpu *c, struct block *b)
+{
+  if (c->chain && ((c->r[REG_IP] ^ c->ip) >> 12) == 0 && c->chain_mode == b->mode && b->ram != RAM_NONE)
+    *c->chain = b;
+  c->chain = NULL;
+}
+
+static void run_block(struct cpu *c, struct block *b)
+{
+  c->r[REG_IP] = c->ip;
+  c->block = b;
+  c->left -= b->count;
+  b->ops[0].fn(c, b->ops);
+  if (unlikely(c->patched))
+    cpu_unpatch(c);
+  if (unlikely(c->faulted))
+    cpu_unwind(c);
+  c->block = NULL;
+}
+
+// Code segments that could end in the middle of a block: every instruction is checked on its own.
+static bool limit_near(const struct cpu *c, const struct block *b)
+{
+  return !(c->mode & (MODE_CS64 | MODE_FLAT)) && c->ip + b->bytes - 1 > c->seg[SEG_CS].limit;
+}
+
+static void step_one(struct engine *e, struct cpu *c)
+{
+  uint32_t old_shadow = c->shadow;
+  bool trap = (c->sysflags & FL_TF) != 0;
+  c->chain = NULL;
+  if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && old_shadow != SHADOW_MOV_SS && !debug_check_fetch(c))
+    return;
+  struct block *b = find(e, c, c->mode | MODE_STEP);
+  if (!b)
+    return;
+  if (limit_near(c, b)) {
+    raise_gp(c, 0);
+    return;
+  }
+  c->rf_clear = true;
+  c->trap_tf = trap;
+  run_block(c, b);
+  c->chain = NULL;
+  if (c->faulted) {
+    c->shadow_next = SHADOW_NONE;
+    return;
+  }
+  if (c->rf_clear)
+    c->sysflags &= ~FL_RF;
+  c->shadow = c->shadow_next;
+  c->shadow_next = SHADOW_NONE;
+  if (c->trap_tf)
+    c->db_bits |= 1u << 14; // DR6.BS
+  c->trap_tf = false;
+}
+
+void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
+{
+  c->left = c->slice = instructions;
+  c->stolen = 0;
+  c->kicked = false;
+  fpu_enter(c);
+  for (;;) {
+    if (unlikely(c->faulted)) {
+      c->chain = NULL;
+      except_deliver(c);
+      c->shadow = c->shadow_next = SHADOW_NONE;
+      c->db_bits = 0;
+    }
+    if (unlikely(c->db_bits) && c->shadow != SHADOW_MOV_SS) {
+      uint64_t bits = c->db_bits;
+      c->db_bits = 0;
+      c->chain = NULL;
+      except_debug_trap(c, bits);
+      continue;
+    }
+    if (unlikely(c->pending)) {
+      attend(c);
+      if (c->faulted)
+        continue;
+    }
+    if (unlikely(c->mode_stale))
+      cpu_mode_update(c);
+    if (unlikely(c->kicked)) {
+      c->left += c->stolen;
+      c->stolen = 0;
+      c->kicked = false;
+      if (c->pending & PEND_STOP)
+        break;
+      continue;
+    }
+    if (unlikely(c->run != RUN_ON || c->left <= 0))
+      break;
+    if (unlikely(special(c))) {
+      step_one(e, c);
+      continue;
+    }
+    struct block *b = lookup(e, c);
+    if (unlikely(!b))
+      continue;
+    if (unlikely(b->count > c->left || limit_near(c, b))) {
+      step_one(e, c);
+      continue;
+    }
+    link_blocks(c, b);
+    c->chain_mode = b->mode & (MODE_CS64 | MODE_FLAT) ? b->mode : ~0u;
+    run_block(c, b);
+    c->shadow = c->shadow_next;
+    c->shadow_next = SHADOW_NONE;
+  }
+  fpu_leave(c);
+  c->pending &= ~PEND_STOP;
+  c->instructions += c->slice - c->left;
+  c->slice = c->left = 0;
+}
