@@ -239,7 +239,9 @@ struct cpu {
   uint64_t tsc_aux, tsc_adjust;
   uint64_t spec_ctrl, misc_enable;
   uint64_t vm_cr, vm_hsave_pa;
-  uint64_t perf_ctl[4], perf_ctr[4];
+  uint64_t perf_ctl[4], perf_ctr[4]; // msr.c: perf_ctr of a counter that counts is relative to its source
+  uint64_t plain_msr[64];       // msr.c: registers that only keep what is written
+  uint64_t rng;                 // state of RDRAND and RDSEED; the board may seed it
 
   struct fault fault;
   struct event event;   // what is being delivered, while `delivering`
@@ -255,6 +257,7 @@ struct cpu {
   uint64_t db_bits;     // DR6 bits of data and I/O breakpoints hit by the running instruction
   uint64_t monitor_addr; // RAM offset of the line armed by MONITOR
   bool monitor_armed;
+  bool mwait_intr;      // RUN_MWAIT: interrupts end it even while RFLAGS.IF is clear
   bool mwait_break;     // MWAIT with ECX bit 0: interrupts end it even if RFLAGS.IF is clear
 
   // ---- identity and surroundings ----
