@@ -257,7 +257,6 @@ struct cpu {
   uint64_t db_bits;     // DR6 bits of data and I/O breakpoints hit by the running instruction
   uint64_t monitor_addr; // RAM offset of the line armed by MONITOR
   bool monitor_armed;
-  bool mwait_intr;      // RUN_MWAIT: interrupts end it even while RFLAGS.IF is clear
   bool mwait_break;     // MWAIT with ECX bit 0: interrupts end it even if RFLAGS.IF is clear
 
   // ---- identity and surroundings ----
