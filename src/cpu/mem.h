@@ -46,6 +46,8 @@ bool mem_write(struct cpu *c, const struct op *op, uint64_t la, const void *buf,
 // Checks that a write of len bytes at la would not fault (sets accessed and dirty bits), so that an
 // instruction can be made restartable.
 bool mem_probe_write(struct cpu *c, const struct op *op, uint64_t la, unsigned len);
+// The same for a read (CLFLUSH and the like).
+bool mem_probe_read(struct cpu *c, const struct op *op, uint64_t la, unsigned len);
 // A host pointer to len bytes at la if they lie in one page of plain RAM that may be accessed fast
 // after a possible fill, else NULL (with or without a fault: look at c->faulted). Valid until the next access.
 void *mem_ptr(struct cpu *c, const struct op *op, uint64_t la, unsigned len, bool write);

@@ -41,6 +41,8 @@ void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid); // INVLPGA
 // Only the views are dropped (rights changed: CR0.WP, PKRU, DR7, a map change of RAM): nothing architectural.
 void tlb_drop_views(struct cpu *c);
 // No view of this CPU may write fast to the RAM page at this offset any more (it got code or is watched).
+// Does nothing if the page's RAM_WTLB flag is clear, and leaves the flag as it is, because it speaks of all CPUs: the
+// caller clears it after the last of them.
 void tlb_protect_ram(struct cpu *c, uint64_t ram_off);
 // The physical address map changed: cached RAM offsets are void, the translations are not.
 void tlb_map_changed(struct cpu *c);
@@ -53,5 +55,12 @@ struct tlb_info {
   uint8_t memtype, pkey;
 };
 void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), void *arg);
+
+uint16_t tlb_asid(const struct cpu *c); // of the current context
+
+struct tlb_stats {
+  uint64_t walks, fills, flushes; // page walks; slots of views filled; flush operations of any kind
+};
+struct tlb_stats tlb_stats(const struct cpu *c);
 
 #endif

@@ -1,0 +1,220 @@
+// Control registers, TLB and cache management, protection keys: APM3, the instructions' own pages.
+//
+// There is no cache whose contents differ from memory, and memory is accessed in program order: write-backs, fences
+// and prefetches have nothing to do but their checks.
+#include "cpu/insn/paging.h"
+
+#include "cpu/cr.h"
+#include "cpu/mem.h"
+#include "cpu/model.h"
+#include "cpu/tlb.h"
+
+// ---- MOV CR ----
+
+// LOCK MOV CR0 is MOV CR8 where there is no REX prefix to say so.
+static unsigned cr_number(const struct cpu *c, const struct op *op)
+{
+  bool alternate = (op->flags & OPF_LOCK) && op->reg == 0 && model_has(c->model, FEAT_CR8_LEGACY);
+  return alternate ? 8 : op->reg;
+}
+
+bool x_mov_to_cr(struct cpu *c, const struct op *op)
+{
+  uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
+  switch (cr_number(c, op)) {
+  case 0:
+    return cr0_write(c, v);
+  case 2:
+    c->cr2 = v;
+    return true;
+  case 3:
+    return cr3_write(c, v);
+  case 4:
+    return cr4_write(c, v);
+  case 8:
+    return cr8_write(c, v);
+  default:
+    return raise_ud(c);
+  }
+}
+
+bool x_mov_from_cr(struct cpu *c, const struct op *op)
+{
+  uint64_t v;
+  switch (cr_number(c, op)) {
+  case 0:
+    v = c->cr0;
+    break;
+  case 2:
+    v = c->cr2;
+    break;
+  case 3:
+    v = c->cr3;
+    break;
+  case 4:
+    v = c->cr4;
+    break;
+  case 8:
+    v = cr8_read(c);
+    break;
+  default:
+    return raise_ud(c);
+  }
+  reg_set(c, op->rm, cpu_code64(c) ? 3 : 2, v);
+  return true;
+}
+
+// ---- the machine status word ----
+
+bool x_lmsw(struct cpu *c, const struct op *op)
+{
+  uint64_t v;
+  if (!rm_get(c, op, 1, &v))
+    return false;
+  // PE can be set but not cleared.
+  return cr0_write(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) | (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)));
+}
+
+bool x_smsw(struct cpu *c, const struct op *op)
+{
+  if (c->cpl != 0 && (c->cr4 & CR4_UMIP))
+    return raise_gp(c, 0);
+  return rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->cr0);
+}
+
+bool x_clts(struct cpu *c, const struct op *op)
+{
+  c->cr0 &= ~(uint64_t)CR0_TS;
+  cpu_changed(c);
+  return true;
+}
+
+// ---- TLB ----
+
+// The operand's linear address; neither limits nor types are looked at.
+static uint64_t bare_linear(const struct cpu *c, const struct op *op)
+{
+  uint64_t offset = op_offset(c, op);
+  if (cpu_code64(c))
+    return op->seg >= SEG_FS ? c->seg[op->seg].base + offset : offset;
+  return (uint32_t)(c->seg[op->seg].base + offset);
+}
+
+bool x_invlpg(struct cpu *c, const struct op *op)
+{
+  uint64_t la = bare_linear(c, op);
+  if (canonical(la))
+    tlb_flush_page(c, la);
+  return true;
+}
+
+bool x_invlpga(struct cpu *c, const struct op *op)
+{
+  if (!(c->efer & EFER_SVME) || !cpu_protected(c))
+    return raise_ud(c);
+  if (c->cpl != 0)
+    return raise_gp(c, 0);
+  uint64_t la = reg_get(c, RAX * 8, op->asz);
+  uint32_t asid = REG32(c, RCX * 8);
+  if (canonical(la) && asid < c->model->asids)
+    tlb_flush_page_asid(c, la, asid);
+  return true;
+}
+
+enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL_GLOBAL, INVPCID_ALL };
+
+bool x_invpcid(struct cpu *c, const struct op *op)
+{
+  uint64_t d[2]; // PCID, linear address
+  uint64_t type = reg_get(c, op->reg, cpu_code64(c) ? 3 : 2);
+  uint64_t la = op_ea(c, op, sizeof d, ACC_READ);
+  if (c->faulted || !mem_read(c, op, la, d, sizeof d))
+    return false;
+  if (type > INVPCID_ALL || d[0] >> 12)
+    return raise_gp(c, 0);
+  bool one = type == INVPCID_ADDRESS || type == INVPCID_CONTEXT;
+  if (one && d[0] && !(c->cr4 & CR4_PCIDE))
+    return raise_gp(c, 0);
+  switch (type) {
+  case INVPCID_ADDRESS:
+    if (!canonical(d[1]))
+      return raise_gp(c, 0);
+    tlb_flush_page_pcid(c, d[1], d[0]);
+    break;
+  case INVPCID_CONTEXT:
+    tlb_flush_pcid(c, d[0]);
+    break;
+  case INVPCID_ALL_GLOBAL:
+    tlb_flush_asid(c, tlb_asid(c));
+    break;
+  default:
+    tlb_flush_asid_nonglobal(c, tlb_asid(c));
+  }
+  return true;
+}
+
+// ---- caches ----
+
+bool x_cache_line(struct cpu *c, const struct op *op)
+{
+  uint64_t la = op_ea(c, op, 1, ACC_READ);
+  return !c->faulted && mem_probe_read(c, op, la, 1);
+}
+
+bool x_hint(struct cpu *c, const struct op *op)
+{
+  return true;
+}
+
+bool x_clzero(struct cpu *c, const struct op *op)
+{
+  static const uint8_t zero[64];
+  uint64_t offset = reg_get(c, RAX * 8, op->asz) & ~63ull;
+  uint64_t la = seg_linear(c, op->seg, offset, sizeof zero, ACC_WRITE);
+  return !c->faulted && mem_write(c, op, la, zero, sizeof zero);
+}
+
+// ---- SMAP and protection keys ----
+
+static bool set_ac(struct cpu *c, uint32_t ac)
+{
+  if (c->cpl != 0)
+    return raise_ud(c);
+  if ((c->sysflags & FL_AC) != ac) {
+    c->sysflags ^= FL_AC;
+    cpu_changed(c);
+  }
+  return true;
+}
+
+bool x_stac(struct cpu *c, const struct op *op)
+{
+  return set_ac(c, FL_AC);
+}
+
+bool x_clac(struct cpu *c, const struct op *op)
+{
+  return set_ac(c, 0);
+}
+
+bool x_rdpkru(struct cpu *c, const struct op *op)
+{
+  if (!(c->cr4 & CR4_PKE))
+    return raise_ud(c);
+  if (REG32(c, RCX * 8))
+    return raise_gp(c, 0);
+  reg_set(c, RAX * 8, 2, c->pkru);
+  reg_set(c, RDX * 8, 2, 0);
+  return true;
+}
+
+bool x_wrpkru(struct cpu *c, const struct op *op)
+{
+  if (!(c->cr4 & CR4_PKE))
+    return raise_ud(c);
+  if (REG32(c, RCX * 8) || REG32(c, RDX * 8))
+    return raise_gp(c, 0);
+  c->pkru = REG32(c, RAX * 8);
+  cpu_changed(c);
+  return true;
+}

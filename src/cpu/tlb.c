@@ -1,0 +1,272 @@
+// The TLB as the rest of the processor sees it: contexts, and the flushes of the architecture. See tlb.h.
+//
+// Invariant: after every function here c->tlb and c->jump_key belong to the current context, privilege and control
+// bits, and no jump key stands for two different sets of translations.
+#include "cpu/tlb.h"
+
+#include <stdlib.h>
+
+#include "cpu/tlb_store.h"
+
+bool tlb_init(struct cpu *c, unsigned contexts)
+{
+  struct tlb *t = calloc(1, sizeof *t);
+  if (!t)
+    return false;
+  c->tlbs = t;
+  // Large and zero: pages that are never used cost nothing.
+  t->contexts = contexts ? contexts : 1;
+  t->context = calloc(t->contexts, sizeof *t->context);
+  t->store = calloc(STORE_SETS * STORE_WAYS, sizeof *t->store);
+  t->asid_time = calloc(ASID_SLOTS, sizeof *t->asid_time);
+  t->pcid_time = calloc(PCID_SLOTS, sizeof *t->pcid_time);
+  t->slow = malloc(TLB_SIZE * sizeof *t->slow);
+  if (!t->context || !t->store || !t->asid_time || !t->pcid_time || !t->slow) {
+    tlb_free(c);
+    return false;
+  }
+  for (unsigned i = 0; i < TLB_SIZE; i++)
+    t->slow[i] = (struct tlbe){TLB_NONE, TLB_NONE, TLB_NONE, 0};
+  t->current = &t->context[0];
+  t->current->used = true;
+  c->tlb = t->slow;
+  return true;
+}
+
+void tlb_free(struct cpu *c)
+{
+  struct tlb *t = c->tlbs;
+  if (!t)
+    return;
+  free(t->context);
+  free(t->store);
+  free(t->asid_time);
+  free(t->pcid_time);
+  free(t->slow);
+  free(t);
+  c->tlbs = NULL;
+  c->tlb = NULL;
+}
+
+// ---- selection ----
+
+// The control bits that decide what a view of the context may do. A world switch brings its own.
+static uint64_t rights_key(const struct cpu *c)
+{
+  uint64_t k = (c->cr0 & (CR0_PG | CR0_WP)) | (c->cr4 & (CR4_SMEP | CR4_SMAP | CR4_PKE)) >> 1 |
+               (c->dr7 & 0xff) << 2 | (c->efer & EFER_NXE) >> 1;
+  if ((c->cr4 & CR4_PKE) && (c->efer & EFER_LMA))
+    k |= (uint64_t)c->pkru << 32;
+  return k;
+}
+
+// Outside of flat modes one instruction pointer means another address after each change of CS.
+static uint64_t key_number(struct cpu *c, const struct view *v)
+{
+  const struct seg *cs = &c->seg[SEG_CS];
+  if (c->mode & MODE_FLAT)
+    return v->epoch;
+  struct tlb *t = c->tlbs;
+  struct tlb_cs *k = &t->cs[(cs->base >> 4 ^ cs->base >> 12) & 7];
+  if (k->epoch != v->epoch || k->base != cs->base || k->limit != cs->limit)
+    *k = (struct tlb_cs){v->epoch, cs->base, ++t->epochs, cs->limit};
+  return k->number;
+}
+
+void tlb_select(struct cpu *c)
+{
+  struct tlb *t = c->tlbs;
+  struct tlb_context *x = t->current;
+  uint64_t rights = rights_key(c);
+  if (unlikely(x->drop || x->rights != rights)) {
+    for (unsigned i = 0; i < VIEWS; i++)
+      if (x->view[i].ready)
+        tlb_view_clear(t, &x->view[i]);
+    x->drop = false;
+    x->rights = rights;
+  }
+  bool ac = c->sysflags & FL_AC;
+  t->checked = false;
+  if (c->cpl == 3) {
+    t->view = VIEW_USER;
+    t->checked = ac && (c->cr0 & CR0_AM);
+  } else {
+    t->view = ac && (c->cr4 & CR4_SMAP) ? VIEW_SUPER_AC : VIEW_SUPER;
+  }
+  struct view *v = tlb_view_ready(t, x, t->view);
+  c->tlb = t->checked ? t->slow : v->hot;
+  c->jump_key = key_number(c, v) << 16 | c->mode;
+}
+
+static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pcid)
+{
+  struct tlb_context *oldest = &t->context[0];
+  for (unsigned i = 0; i < t->contexts; i++) {
+    struct tlb_context *x = &t->context[i];
+    if (!x->used) {
+      oldest = x;
+      break;
+    }
+    if (x->asid == asid && x->pcid == pcid)
+      return x;
+    if (x->last < oldest->last)
+      oldest = x;
+  }
+  oldest->drop = oldest->used;
+  oldest->used = true;
+  oldest->asid = asid;
+  oldest->pcid = pcid;
+  return oldest;
+}
+
+void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
+{
+  struct tlb *t = c->tlbs;
+  if (t->asid != asid || t->pcid != pcid) {
+    t->asid = asid;
+    t->pcid = pcid;
+    t->current = context_for(t, asid, pcid);
+    t->current->last = ++t->uses;
+  }
+  if (keep)
+    tlb_select(c);
+  else
+    tlb_flush_pcid(c, pcid);
+}
+
+// ---- flushes ----
+
+static void drop(struct tlb *t, int asid, int pcid)
+{
+  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+    struct tlb_context *x = &t->context[i];
+    if ((asid < 0 || x->asid == asid) && (pcid < 0 || x->pcid == pcid))
+      x->drop = true;
+  }
+}
+
+static void flushed(struct cpu *c, const char *what, unsigned asid, unsigned pcid)
+{
+  c->tlbs->flushes++;
+  if (log_on(c->log, LOG_MMU))
+    log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s, ASID %u, PCID %u\n", c->index, what, asid, pcid);
+  tlb_select(c);
+}
+
+void tlb_flush_all(struct cpu *c)
+{
+  struct tlb *t = c->tlbs;
+  t->all_time = ++t->time;
+  t->classes = 0;
+  t->fractured = false;
+  drop(t, -1, -1);
+  flushed(c, "all", t->asid, t->pcid);
+}
+
+void tlb_flush_asid(struct cpu *c, uint16_t asid)
+{
+  struct tlb *t = c->tlbs;
+  t->asid_time[asid & (ASID_SLOTS - 1)].all = ++t->time;
+  drop(t, asid, -1);
+  flushed(c, "of an ASID", asid, t->pcid);
+}
+
+void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid)
+{
+  struct tlb *t = c->tlbs;
+  t->asid_time[asid & (ASID_SLOTS - 1)].nonglobal = ++t->time;
+  drop(t, asid, -1);
+  flushed(c, "of an ASID but global pages", asid, t->pcid);
+}
+
+void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
+{
+  struct tlb *t = c->tlbs;
+  t->pcid_time[tlb_pcid_slot(t->asid, pcid)] = ++t->time;
+  drop(t, t->asid, pcid);
+  flushed(c, "of a PCID", t->asid, pcid);
+}
+
+static void page_flushed(struct cpu *c, const char *what, uint64_t la, unsigned asid)
+{
+  c->tlbs->flushes++;
+  if (log_on(c->log, LOG_MMU))
+    log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s of %016llx, ASID %u\n", c->index, what, (unsigned long long)la,
+             asid);
+  tlb_select(c);
+}
+
+void tlb_flush_page(struct cpu *c, uint64_t la)
+{
+  struct tlb *t = c->tlbs;
+  tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
+  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+    struct tlb_context *x = &t->context[i];
+    if (x->asid == t->asid && !x->drop)
+      for (unsigned v = 0; v < VIEWS; v++)
+        tlb_view_kill(t, &x->view[v], la, x != t->current);
+  }
+  page_flushed(c, "INVLPG", la, t->asid);
+}
+
+void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid)
+{
+  struct tlb *t = c->tlbs;
+  tlb_store_kill(t, la, t->asid, pcid, KILL_NONGLOBAL);
+  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+    struct tlb_context *x = &t->context[i];
+    if (x->asid == t->asid && x->pcid == pcid && !x->drop)
+      for (unsigned v = 0; v < VIEWS; v++)
+        tlb_view_kill(t, &x->view[v], la, false);
+  }
+  page_flushed(c, "INVPCID", la, t->asid);
+}
+
+void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid)
+{
+  struct tlb *t = c->tlbs;
+  tlb_store_kill(t, la, asid, 0, KILL_ANY);
+  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+    struct tlb_context *x = &t->context[i];
+    if (x->asid == asid && !x->drop)
+      for (unsigned v = 0; v < VIEWS; v++)
+        tlb_view_kill(t, &x->view[v], la, false);
+  }
+  page_flushed(c, "INVLPGA", la, asid);
+}
+
+// ---- what is not architectural ----
+
+void tlb_drop_views(struct cpu *c)
+{
+  drop(c->tlbs, -1, -1);
+  tlb_select(c);
+}
+
+void tlb_map_changed(struct cpu *c)
+{
+  tlb_drop_views(c);
+}
+
+void tlb_protect_ram(struct cpu *c, uint64_t ram_off)
+{
+  struct tlb *t = c->tlbs;
+  uint64_t page = ram_off & ~0xfffull;
+  if (!(c->ram->flags[page >> 12] & RAM_WTLB))
+    return;
+  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++)
+    if (!t->context[i].drop)
+      for (unsigned v = 0; v < VIEWS; v++)
+        tlb_view_protect(&t->context[i].view[v], page);
+}
+
+uint16_t tlb_asid(const struct cpu *c)
+{
+  return c->tlbs->asid;
+}
+
+struct tlb_stats tlb_stats(const struct cpu *c)
+{
+  const struct tlb *t = c->tlbs;
+  return (struct tlb_stats){t->walks, t->fills, t->flushes};
+}

@@ -1,0 +1,143 @@
+// The tagged store: set-associative, one entry per page of any size. See tlb_store.h; APM2 5.5, 15.16.
+//
+// Invariant: an address has at most one entry alive per {ASID, PCID} and size, global ones counted for every PCID.
+#include "cpu/tlb_store.h"
+
+#include "cpu/msr.h"
+
+#define KEY_USED (1ull << 54)
+
+static uint64_t key_of(uint64_t la, uint16_t asid, unsigned class)
+{
+  uint64_t page = (la & 0xffffffffffffull) >> tlb_shifts[class] << (tlb_shifts[class] - 12);
+  return page | (uint64_t)asid << 36 | (uint64_t)class << 52 | KEY_USED;
+}
+
+// The set does not depend on the PCID: a global entry must be found from each.
+static struct tlb_entry *set_of(const struct tlb *t, uint64_t la, uint16_t asid, unsigned class)
+{
+  uint64_t page = la >> tlb_shifts[class];
+  unsigned i = (page ^ page >> 9 ^ asid * 37u ^ class * 129u) & (STORE_SETS - 1);
+  return &t->store[i * STORE_WAYS];
+}
+
+bool tlb_store_alive(const struct tlb *t, const struct tlb_entry *e)
+{
+  if (!e->key || e->born < t->all_time)
+    return false;
+  uint16_t asid = tlb_entry_asid(e);
+  const struct tlb_asid *a = &t->asid_time[asid & (ASID_SLOTS - 1)];
+  if (e->born < a->all)
+    return false;
+  if (e->perm & PERM_GLOBAL)
+    return true;
+  return e->born >= a->nonglobal && e->born >= t->pcid_time[tlb_pcid_slot(asid, e->pcid)];
+}
+
+static unsigned class_of(unsigned shift)
+{
+  return shift == 12 ? 0 : shift == 21 ? 1 : shift == 22 ? 2 : 3;
+}
+
+struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
+{
+  for (unsigned class = 0; class < 4; class++) {
+    if (!(t->classes >> class & 1))
+      continue;
+    uint64_t key = key_of(la, t->asid, class);
+    struct tlb_entry *e = set_of(t, la, t->asid, class);
+    for (unsigned i = 0; i < STORE_WAYS; i++, e++)
+      if (e->key == key && (e->pcid == t->pcid || (e->perm & PERM_GLOBAL)) && tlb_store_alive(t, e))
+        return e;
+  }
+  return NULL;
+}
+
+struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk *w)
+{
+  // A walk replaces what was known of the page, in whatever size.
+  tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
+  unsigned class = class_of(w->shift);
+  struct tlb_entry *set = set_of(t, la, t->asid, class), *e = set;
+  for (unsigned i = 0; i < STORE_WAYS; i++) {
+    if (!tlb_store_alive(t, &set[i])) {
+      e = &set[i];
+      break;
+    }
+    if (set[i].born < e->born)
+      e = &set[i];
+  }
+  *e = (struct tlb_entry){.key = key_of(la, t->asid, class),
+                          .born = t->time,
+                          .pa = w->pa,
+                          .pcid = t->pcid,
+                          .perm = w->perm,
+                          .pkey = w->pkey,
+                          .pat = w->pat,
+                          .gshift = w->gshift};
+  t->classes |= 1u << class;
+  if (w->gshift > w->shift)
+    t->fractured = true;
+  return e;
+}
+
+static bool matches(const struct tlb_entry *e, uint16_t pcid, enum kill how)
+{
+  switch (how) {
+  case KILL_CONTEXT:
+    return e->pcid == pcid || (e->perm & PERM_GLOBAL);
+  case KILL_NONGLOBAL:
+    return e->pcid == pcid && !(e->perm & PERM_GLOBAL);
+  default:
+    return true;
+  }
+}
+
+// Pieces of a page that is larger in the guest's tables may be anywhere.
+static void kill_fractured(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
+{
+  for (struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++) {
+    uint64_t page = (e->key & 0xfffffffffull) << 12;
+    if (e->key && e->gshift > tlb_entry_shift(e) && tlb_entry_asid(e) == asid &&
+        !((page ^ (la & 0xffffffffffffull)) >> e->gshift) && matches(e, pcid, how))
+      e->key = 0;
+  }
+}
+
+void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
+{
+  for (unsigned class = 0; class < 4; class++) {
+    if (!(t->classes >> class & 1))
+      continue;
+    uint64_t key = key_of(la, asid, class);
+    struct tlb_entry *e = set_of(t, la, asid, class);
+    for (unsigned i = 0; i < STORE_WAYS; i++, e++)
+      if (e->key == key && matches(e, pcid, how))
+        e->key = 0;
+  }
+  if (t->fractured)
+    kill_fractured(t, la, asid, pcid, how);
+}
+
+void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), void *arg)
+{
+  const struct tlb *t = c->tlbs;
+  for (const struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++) {
+    if (!tlb_store_alive(t, e))
+      continue;
+    uint64_t la = (e->key & 0xfffffffffull) << 12;
+    struct tlb_info i = {.la = (uint64_t)((int64_t)(la << 16) >> 16),
+                         .pa = e->pa,
+                         .size = 1ull << tlb_entry_shift(e),
+                         .asid = tlb_entry_asid(e),
+                         .pcid = e->pcid,
+                         .global = e->perm & PERM_GLOBAL,
+                         .user = e->perm & PERM_USER,
+                         .write = e->perm & PERM_WRITE,
+                         .nx = e->perm & PERM_NX,
+                         .dirty = e->perm & PERM_DIRTY,
+                         .memtype = memtype_combine(mtrr_type(c, e->pa), e->pat),
+                         .pkey = e->pkey};
+    fn(arg, &i);
+  }
+}

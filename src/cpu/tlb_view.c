@@ -1,0 +1,187 @@
+// Views: what makes an access fast, filled from the store and the walker. See tlb.h and tlb_store.h.
+//
+// Invariants: a slot's hot tags name the page of its cold part or nothing; a write tag is only on plain RAM pages
+// without decoded code and without a waiting monitor, and their RAM_WTLB flag is set; watched pages have no data
+// tags.
+#include "cpu/except.h"
+#include "cpu/lapic.h"
+#include "cpu/tlb_store.h"
+
+static unsigned hash(uint64_t n)
+{
+  return (n ^ n >> 8 ^ n >> 16) & (VIEW_FILTER - 1);
+}
+static void filter_add(uint64_t *f, unsigned h)
+{
+  f[h >> 6] |= 1ull << (h & 63);
+}
+static bool filter_has(const uint64_t *f, unsigned h)
+{
+  return f[h >> 6] >> (h & 63) & 1;
+}
+static unsigned large_hash(uint64_t la, unsigned shift)
+{
+  return hash(la >> shift) ^ shift * 5u;
+}
+
+static void slot_clear(struct view *v, unsigned slot)
+{
+  v->hot[slot].rtag = v->hot[slot].wtag = v->hot[slot].xtag = TLB_NONE;
+  v->cold[slot].la = TLB_NONE;
+}
+
+void tlb_view_clear(struct tlb *t, struct view *v)
+{
+  for (unsigned i = 0; i < v->count; i++) {
+    slot_clear(v, v->log[i]);
+    v->cold[v->log[i]].logged = false;
+  }
+  v->count = 0;
+  memset(v->large, 0, sizeof v->large);
+  memset(v->code, 0, sizeof v->code);
+  memset(v->write, 0, sizeof v->write);
+  v->epoch = ++t->epochs;
+}
+
+struct view *tlb_view_ready(struct tlb *t, struct tlb_context *x, unsigned view)
+{
+  struct view *v = &x->view[view];
+  if (unlikely(!v->ready)) {
+    for (unsigned i = 0; i < TLB_SIZE; i++)
+      slot_clear(v, i);
+    v->epoch = ++t->epochs;
+    v->ready = true;
+  }
+  return v;
+}
+
+void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only)
+{
+  if (!v->ready)
+    return;
+  unsigned slot = la >> 12 & (TLB_SIZE - 1);
+  struct tlb_cold *k = &v->cold[slot];
+  if (k->la == (la & ~0xfffull) && (!global_only || k->global))
+    slot_clear(v, slot);
+  // Code of this page may still be known to the jump cache although the slot went to another page since.
+  bool code = filter_has(v->code, hash(la >> 12));
+  bool large = false;
+  for (unsigned class = 1; class < 4; class++)
+    large |= filter_has(v->large, large_hash(la, tlb_shifts[class]));
+  if (large) {
+    code = true;
+    for (unsigned i = 0; i < v->count; i++) {
+      k = &v->cold[v->log[i]];
+      if (k->la != TLB_NONE && k->shift > 12 && !((k->la ^ la) >> k->shift) && (!global_only || k->global))
+        slot_clear(v, v->log[i]);
+    }
+  }
+  if (code)
+    v->epoch = ++t->epochs;
+}
+
+void tlb_view_protect(struct view *v, uint64_t ram)
+{
+  if (!v->ready || !filter_has(v->write, hash(ram >> 12)))
+    return;
+  for (unsigned i = 0; i < v->count; i++) {
+    unsigned slot = v->log[i];
+    if (v->cold[slot].la != TLB_NONE && v->cold[slot].ram == ram)
+      v->hot[slot].wtag = TLB_NONE;
+  }
+}
+
+void tlb_allow_write(struct cpu *c, struct view *v, const struct tlb_cold *k)
+{
+  unsigned slot = k->la >> 12 & (TLB_SIZE - 1);
+  if (!(k->rights & MMU_W) || k->watched || k->rom || k->ram == RAM_NONE || v->cold[slot].la != k->la)
+    return;
+  uint8_t *flags = &c->ram->flags[k->ram >> 12];
+  if (*flags & (RAM_CODE | RAM_MONITOR))
+    return;
+  *flags |= RAM_WTLB | RAM_DIRTY;
+  filter_add(v->write, hash(k->ram >> 12));
+  v->hot[slot].wtag = k->la;
+}
+
+// Makes slot and tags from what is known of the page.
+static struct tlb_cold *slot_fill(struct cpu *c, struct view *v, uint64_t la, const struct tlb_cold *new)
+{
+  unsigned slot = la >> 12 & (TLB_SIZE - 1);
+  struct tlb_cold *k = &v->cold[slot];
+  struct tlbe *e = &v->hot[slot];
+  bool logged = k->logged;
+  *k = *new;
+  k->logged = true;
+  if (!logged)
+    v->log[v->count++] = slot;
+  if (k->shift > 12)
+    filter_add(v->large, large_hash(k->la, k->shift));
+  e->rtag = e->wtag = e->xtag = TLB_NONE;
+  if (k->ram == RAM_NONE)
+    return k;
+  e->add = (uintptr_t)(c->ram->mem + k->ram) - k->la;
+  if ((k->rights & MMU_R) && !k->watched)
+    e->rtag = k->la;
+  return k;
+}
+
+void tlb_allow_fetch(struct view *v, const struct tlb_cold *k)
+{
+  v->hot[k - v->cold].xtag = k->la;
+  filter_add(v->code, hash(k->la >> 12));
+}
+
+// Physical address of a 4 KB page inside an entry's page.
+static uint64_t page_of(const struct tlb_entry *e, uint64_t page)
+{
+  return e->pa | (page & ((1ull << tlb_entry_shift(e)) - 1));
+}
+
+struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, uint32_t *error)
+{
+  struct tlb *t = c->tlbs;
+  struct view *v = tlb_view_ready(t, t->current, view);
+  uint64_t page = la & ~0xfffull;
+  struct tlb_cold k = {.la = page, .ram = RAM_NONE};
+  uint64_t pa;
+  unsigned perm, pkey;
+  t->fills++;
+  // An entry that forbids the access is no reason for a fault: the tables may allow more by now.
+  struct tlb_entry *e = c->cr0 & CR0_PG ? tlb_store_find(t, la) : NULL;
+  uint64_t old = e ? page_of(e, page) : 0;
+  if (e && !(~mmu_rights(c, view, e->perm, e->pkey, NULL) & need) &&
+      (!(need & MMU_W) || (e->perm & PERM_DIRTY))) {
+    pa = old;
+    perm = e->perm;
+    pkey = e->pkey;
+    k.shift = e->gshift;
+  } else {
+    struct walk w;
+    t->walks++;
+    if (!mmu_walk(c, la, view, need, &w)) {
+      *error = w.error;
+      // A fault removes what was kept of the page. APM2 5.5.2
+      if (e)
+        tlb_flush_page(c, la);
+      return NULL;
+    }
+    pa = w.pa | (page & ((1ull << w.shift) - 1));
+    perm = w.perm;
+    pkey = w.pkey;
+    k.shift = w.gshift;
+    if (e && old != pa) // the other views must not keep what the walk has found out to be wrong
+      tlb_flush_page(c, la);
+    if (c->cr0 & CR0_PG)
+      tlb_store_insert(t, la, &w);
+  }
+  k.pa = pa & c->a20_mask;
+  k.rights = mmu_rights(c, view, perm, pkey, NULL);
+  if (!(perm & PERM_DIRTY))
+    k.rights &= ~MMU_W;
+  k.global = perm & PERM_GLOBAL;
+  k.watched = debug_page_watched(c, page);
+  if (!c->lapic || !lapic_mmio_hit(c, k.pa))
+    k.ram = bus_ram_page(c->bus, k.pa, &k.rom);
+  return slot_fill(c, v, la, &k);
+}
