@@ -15,8 +15,8 @@ enum { CONFIG_ENABLE = 1, CONFIG_LEGACY = 2 };
 #define TN_32BIT    0x0100u
 #define TN_ROUTE    0x3e00u
 #define TN_WRITABLE (TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_VAL_SET | TN_32BIT | TN_ROUTE)
-// Interrupts that a timer may be routed to: those of the legacy timers, and 16 to 23.
-#define TN_ROUTES (UINT64_C(0x00ff0104) << 32)
+// Interrupts that a timer may be routed to: 8, and 16 to 23, which only the I/O APIC has.
+#define TN_ROUTES (UINT64_C(0x00ff0100) << 32)
 
 #define PERIOD_FLOOR 100 // ticks: 1 us
 
@@ -38,6 +38,8 @@ static void drive(struct hpet_timer *t, int level)
   unsigned n = index_of(t), route = (t->config & TN_ROUTE) >> 9;
   if ((h->config & CONFIG_LEGACY) && n < 2)
     route = n == 0 ? 0 : 8;
+  else if (!(TN_ROUTES >> 32 >> route & 1))
+    return;
   if (route < 24 && (level || t->level))
     irq_set(&h->line[route], level);
   t->level = level;

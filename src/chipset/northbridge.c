@@ -1,0 +1,195 @@
+// Northbridge functions; see northbridge.h. Registers are named as in the BKDG: FnxNN is function n, offset NN.
+#include "chipset/northbridge.h"
+
+#include <string.h>
+
+enum {
+  F0_ROUTING = 0x40,
+  F0_NODE_ID = 0x60,
+  F0_UNIT_ID = 0x64,
+  F0_LINK_TRANSACTION = 0x68,
+  F0_LINK_INIT = 0x6c,
+  F0_LINKS = 0x80, // capability blocks of 20h bytes, one for each link
+
+  F1_DRAM = 0x40,
+  F1_MMIO = 0x80,
+  F1_IO = 0xc0,
+  F1_CONFIG = 0xe0,
+  F1_HOLE = 0xf0,
+
+  F3_MCA_CONTROL = 0x40,
+  F3_MCA_CONFIG = 0x44,
+  F3_MCA_STATUS = 0x48,
+  F3_MCA_ADDRESS = 0x50,
+  F3_SCRUB_RATE = 0x58,
+  F3_SCRUB_ADDRESS = 0x5c,
+  F3_NB_CONFIG = 0x88,
+  F3_TEMPERATURE = 0xa4,
+  F3_CLOCK = 0xd4,
+  F3_THERMTRIP = 0xe4,
+  F3_CAPABILITIES = 0xe8,
+  F3_CPUID = 0xfc,
+
+  READ_WRITE = 3, // enable bits of a map entry
+};
+
+#define CAP_HT      0x08
+#define CELSIUS_40  40u
+
+static void writable(struct pci_func *f, unsigned off, uint32_t mask)
+{
+  memcpy(f->wmask + off, &mask, sizeof mask);
+}
+
+static unsigned ring_distance(unsigned from, unsigned to, unsigned n)
+{
+  return (to + n - from) % n;
+}
+
+void nb_map_ring(struct nb_map *m)
+{
+  for (unsigned from = 0; from < m->nodes; from++) {
+    for (unsigned to = 0; to < m->nodes; to++) {
+      bool up = 2 * ring_distance(from, to, m->nodes) <= m->nodes;
+      m->node[from].route[to] = up ? 1 : 2;
+    }
+  }
+}
+
+// F0x40..5C: for each destination a bit for this node itself (0) or for the link (1 + n), for requests,
+// responses and broadcasts.
+static void routing(struct pci_func *f, const struct nb_map *m, unsigned node)
+{
+  unsigned response = m->family == NB_K8 ? 8 : 9, broadcast = 2 * response;
+  for (unsigned to = 0; to < NB_NODES; to++) {
+    uint32_t way = to == node || to >= m->nodes ? 1 : 2u << m->node[node].route[to];
+    // A broadcast of a node travels up the ring until it is round.
+    uint32_t spread = 1;
+    if (m->nodes > 1 && to < m->nodes && (node + 1) % m->nodes != to)
+      spread |= 2u << 1;
+    pci_set_long(f, F0_ROUTING + 4 * to, way | way << response | spread << broadcast);
+  }
+}
+
+static void function0(struct pci_func *f, const struct nb_map *m, unsigned node)
+{
+  routing(f, m, node);
+  unsigned cpus = m->cpus ? m->cpus - 1 : 0;
+  pci_set_long(f, F0_NODE_ID, node | (m->nodes - 1) << 4 | (cpus & 0x1f) << 16);
+  // Unit IDs: CPU 0 and 1, memory controller 2, host bridge 3; the link to the I/O hub is link 0.
+  pci_set_long(f, F0_UNIT_ID, 0xe4);
+  writable(f, F0_LINK_TRANSACTION, 0xffffffff);
+  writable(f, F0_LINK_INIT, 0x000003f0);
+  // Link 0 goes to this node's I/O chain; 1 and 2 to other nodes. Only links that are connected show as up.
+  for (unsigned link = 0; link < 3; link++) {
+    unsigned cap = F0_LINKS + 0x20 * link;
+    bool up = link == 0 || (m->nodes > 1 && (link == 1 || m->nodes > 2));
+    f->config[cap] = CAP_HT;
+    f->config[cap + 1] = (uint8_t)(link < 2 ? cap + 0x20 : 0);
+    pci_set_word(f, cap + 2, 0x2101);             // host interface
+    pci_set_long(f, cap + 4, up ? 0x11110020 : 0x11110050); // 16 bits wide; initialised, or end of chain
+    pci_set_long(f, cap + 8, 0x80750000 | (up ? 0x0500 : 0) | 0x22);
+    pci_set_long(f, cap + 0x18, up ? link == 0 ? 7 : 3 : 0); // connected, initialised, not coherent
+  }
+  f->config[PCI_CAPABILITY_LIST] = F0_LINKS;
+  f->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+}
+
+// A range in a pair of registers, base and limit: address bits 39:24 in 31:16 (DRAM), or 39:16 in 31:8.
+static void range(struct pci_func *f, unsigned off, uint32_t mask, uint64_t first, uint64_t last, unsigned node)
+{
+  pci_set_long(f, off, ((uint32_t)(first >> 8) & mask) | READ_WRITE);
+  pci_set_long(f, off + 4, ((uint32_t)(last >> 8) & mask) | node);
+}
+
+static void function1(struct pci_func *f, const struct nb_map *m)
+{
+  for (unsigned n = 0; n < NB_NODES; n++) {
+    if (n < m->nodes && m->node[n].size)
+      range(f, F1_DRAM + 8 * n, 0xffff0000, m->node[n].base, m->node[n].base + m->node[n].size - 1, n);
+    else
+      pci_set_long(f, F1_DRAM + 8 * n + 4, n);
+  }
+  range(f, F1_MMIO, 0xffffff00, 0xa0000, 0xbffff, 0);
+  if (m->hole_base)
+    range(f, F1_MMIO + 8, 0xffffff00, m->hole_base, 0xffffffff, 0);
+  pci_set_long(f, F1_IO, 0x10 | READ_WRITE); // with VGA
+  pci_set_long(f, F1_IO + 4, 0x01fff000);
+  pci_set_long(f, F1_CONFIG, 0xff000000 | READ_WRITE);
+  // The hole is hoisted if some node's DRAM reaches over it.
+  for (unsigned n = 0; n < m->nodes; n++) {
+    uint64_t base = m->node[n].base, size = m->node[n].size, hole = m->hole_base;
+    uint64_t offset = (UINT64_C(1) << 32) - hole;
+    if (hole && size && base <= hole && base + size > UINT64_C(1) << 32)
+      pci_set_long(f, F1_HOLE, ((uint32_t)hole & 0xff000000) | (uint32_t)((offset >> 16) & 0xff80) | 1);
+  }
+}
+
+static void function2(struct pci_func *f, const struct nb_map *m, unsigned node)
+{
+  uint64_t size = node < m->nodes ? m->node[node].size : 0;
+  if (size) { // one chip select that covers the node's memory
+    uint32_t units = 1;
+    while (((uint64_t)units << 27) < size && units < 0x200)
+      units *= 2;
+    pci_set_long(f, 0x40, 1);
+    pci_set_long(f, 0x60, ((units - 1) << 19 & 0x1ff80000) | 0x3fe0);
+  }
+  pci_set_long(f, 0x90, 0x00010000); // unbuffered, no ECC
+  pci_set_long(f, 0x94, 0x00000008 | 2); // memory clock valid
+}
+
+static void function3(struct pci_func *f, const struct nb_map *m, unsigned node)
+{
+  writable(f, F3_MCA_CONTROL, 0xffffffff);
+  writable(f, F3_MCA_CONFIG, 0xffbfffff); // bit 22: there is no ECC to be enabled
+  writable(f, F3_MCA_STATUS, 0xffffffff);
+  writable(f, F3_MCA_STATUS + 4, 0xffffffff);
+  writable(f, F3_MCA_ADDRESS, 0xffffffff);
+  writable(f, F3_MCA_ADDRESS + 4, 0xffffffff);
+  writable(f, F3_SCRUB_RATE, 0x1f1f1f1f);
+  writable(f, F3_SCRUB_ADDRESS, 0xffffffff);
+  writable(f, F3_SCRUB_ADDRESS + 4, 0xffffffff);
+  writable(f, F3_NB_CONFIG, 0xffffffff);
+  writable(f, F3_NB_CONFIG + 4, 0xffffffff);
+  pci_set_long(f, F3_CAPABILITIES, (m->nodes > 1 ? 2 : 0) | (m->nodes > 2 ? 4 : 0) | 0x100);
+  if (m->family == NB_K8) {
+    pci_set_long(f, F3_THERMTRIP, (49 + CELSIUS_40) << 16);
+    writable(f, F3_THERMTRIP, 0x44); // which sensor
+  } else {
+    pci_set_long(f, F3_TEMPERATURE, CELSIUS_40 * 8 << 21);
+    pci_set_long(f, F3_CPUID, m->signature);
+  }
+}
+
+void nb_init(struct northbridge *nb, struct pci_bus *pb, const struct nb_map *map, uint8_t node)
+{
+  static const char *const names[NB_FUNCTIONS] = {"nb-ht", "nb-map", "nb-dram", "nb-misc", "nb-link"};
+  *nb = (struct northbridge){.functions = map->family == NB_K8 ? 4 : 5, .node = node, .map = *map};
+  for (unsigned i = 0; i < nb->functions; i++) {
+    struct pci_func *f = &nb->func[i];
+    uint16_t device = (uint16_t)((map->family == NB_K8 ? 0x1100 : 0x1200) + i);
+    pci_func_init(f, names[i], 0x1022, device, 0x060000, 0, nb);
+    memset(f->wmask, 0, sizeof f->wmask); // none of the usual header bits exist
+    f->config[PCI_HEADER_TYPE] = 0x80;
+  }
+  function0(&nb->func[0], map, node);
+  function1(&nb->func[1], map);
+  function2(&nb->func[2], map, node);
+  function3(&nb->func[3], map, node);
+  for (unsigned i = 0; i < nb->functions; i++)
+    pci_add(pb, &nb->func[i], (uint8_t)(0x18 + node), (uint8_t)i, 0);
+  nb_reset(nb);
+}
+
+void nb_reset(struct northbridge *nb)
+{
+  for (unsigned i = 0; i < nb->functions; i++) {
+    struct pci_func *f = &nb->func[i];
+    for (unsigned off = 0x40; off < sizeof f->config; off++)
+      f->config[off] &= (uint8_t)~f->wmask[off];
+  }
+  pci_set_long(&nb->func[0], F0_LINK_TRANSACTION, 0x0f0000 | 0x8000); // APIC extended, as firmware leaves it
+  if (nb->map.family == NB_K8)
+    pci_set_long(&nb->func[3], F3_THERMTRIP, (49 + CELSIUS_40) << 16);
+}
