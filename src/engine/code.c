@@ -84,7 +84,7 @@ void code_empty(struct code *k)
   k->emptied++;
 }
 
-// Copies the block under construction into the arena.
+// Copies the block under construction into the arena; NULL if that is full.
 static struct block *keep(struct code *k)
 {
   struct block *t = k->build;
@@ -93,10 +93,8 @@ static struct block *keep(struct code *k)
     ops++;
   ops++; // the terminator
   size_t size = sizeof *t + ops * sizeof(struct op);
-  if (k->used + size > CODE_ARENA || host_code_full(k->decoder.host)) {
-    // Host stubs of this block may have been made just now: all is made anew by the caller.
+  if (k->used + size > CODE_ARENA)
     return NULL;
-  }
   struct block *b = (struct block *)(k->arena + k->used);
   k->used += size;
   memcpy(b, t, size);
@@ -109,7 +107,7 @@ static struct block *keep(struct code *k)
 static void make_room(struct code *k)
 {
   code_empty(k);
-  host_code_empty(k->decoder.host);
+  host_code_reset(k->decoder.host);
 }
 
 static void mark_code(struct code *k, struct block *b)
@@ -149,6 +147,8 @@ struct block *code_get(struct code *k, uint64_t ram_off, uint32_t mode, struct l
       return b;
   unsigned avail = 0x1000 - (ram_off & 0xfff);
   for (int again = 0; again < 2; again++) {
+    if (host_code_full(k->decoder.host))
+      make_room(k);
     *k->build = (struct block){.ram = ram_off, .mode = mode};
     decode_block(&k->decoder, k->build, k->ram->mem + ram_off, avail, mode & MODE_STEP ? 1 : BLOCK_MAX);
     if (k->build->count == 0)
@@ -178,6 +178,8 @@ struct block *code_from_bytes(struct code *k, const uint8_t *bytes, unsigned ava
   if (s->block && s->mode == mode && s->len <= avail && memcmp(s->bytes, bytes, s->len) == 0)
     return s->block;
   for (int again = 0; again < 2; again++) {
+    if (host_code_full(k->decoder.host))
+      make_room(k);
     *k->build = (struct block){.ram = RAM_NONE, .mode = mode};
     enum decode_status st = decode_block(&k->decoder, k->build, bytes, avail, 1);
     if (k->build->count == 0) {
