@@ -73,7 +73,5 @@ bool bios_load(struct bios *b, struct ram *ram, const char *path, struct err *e)
 
 void bios_map(struct bios *b, struct bus *bus)
 {
-  uint64_t low = b->size < BIOS_LOW_SIZE ? b->size : BIOS_LOW_SIZE;
-  bus_map_ram(bus, &b->top, "bios", 0x100000000ull - b->size, b->size, b->ram_off, 1, true);
-  bus_map_ram(bus, &b->low, "bios-low", 0x100000 - low, low, b->ram_off + b->size - low, 1, true);
+  bus_map_ram(bus, &b->region, "bios", 0x100000000ull - b->size, b->size, b->ram_off, 1, true);
 }

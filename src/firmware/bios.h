@@ -8,20 +8,18 @@
 #include "firmware/board.h"
 #include "firmware/e820.h"
 
-#define BIOS_MAX      (4u << 20)
-#define BIOS_DEFAULT  "bios-256k.bin"
-#define BIOS_LOW_SIZE 0x20000u
+#define BIOS_MAX     (4u << 20)
+#define BIOS_DEFAULT "bios-256k.bin"
 
 // Finds a firmware file: as it is named, or, for a name without a slash, in the distribution's
 // directories. The path is allocated; NULL if it is nowhere.
 char *bios_find(const char *name);
 
-// A BIOS in the machine's RAM cells, and how it is seen: as ROM that ends at 4 GB, and its last 128 KB
-// (or all of it, if smaller) as ROM that ends at 1 MB. The host bridge may put shadow RAM over the latter
-// with a higher priority.
+// A BIOS in the machine's RAM cells, and how it is seen: as ROM that ends at 4 GB. That its last 128 KB are
+// also seen below 1 MB, under the shadow RAM, is the host bridge's affair: it is given ram_off and size.
 struct bios {
   uint64_t ram_off, size;
-  struct region top, low;
+  struct region region;
 };
 
 // Loads `path` (NULL: the default) into cells taken from `ram`; nothing is mapped yet. The machine must have

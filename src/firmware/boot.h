@@ -18,7 +18,7 @@
 #include "firmware/e820.h"
 
 // Guest-physical memory. data == NULL writes zeros. Returns false if any byte of the range is not RAM.
-// E0000-FFFFF must be writable RAM here (a real BIOS has its shadow there).
+// E0000-FFFFF must be writable RAM here: the shadow that post_run opens.
 struct guest_mem {
   bool (*write)(void *arg, uint64_t pa, const void *data, uint64_t len);
   void *arg;
@@ -41,7 +41,9 @@ struct boot_request {
 enum boot_mode { BOOT_PROTECTED32, BOOT_LONG64 };
 
 // How the bootstrap processor starts. What is not listed is as after reset; interrupts are off. Segment
-// registers are loaded from the descriptors given, which are also in the GDT in guest memory.
+// registers are loaded from the descriptors given, which are also in the GDT in guest memory. Its local APIC
+// is in virtual-wire mode, as a BIOS leaves it (MP Specification 1.4, section 3.6.2.2): SVR 10Fh, LINT0 700h
+// (ExtINT), LINT1 400h (NMI). The chips are prepared by post_run (post.h).
 struct boot_state {
   enum boot_mode mode;
   const char *kind; // "Linux bzImage", for messages

@@ -15,23 +15,44 @@ enum {
   MP_TABLE = 0xf0000,
   SMBIOS = 0xf1000,
   SMBIOS_TABLES = 0xf1020,
-  IRET = 0xfff53, // where AT BIOSes have their IRET
+  TIMER = 0xffea5, // where AT BIOSes have their timer interrupt
+  SLAVE = 0xfff00,
+  MASTER = 0xfff10,
+  IRET = 0xfff53, // and their IRET
   RESET = 0xffff0,
 };
 
+// Every vector leads to an IRET, those of the interrupt controllers to handlers that acknowledge.
 static bool vectors(struct loader *l)
 {
+  static const struct {
+    uint32_t at;
+    uint8_t len, code[18];
+  } rom[] = {
+      {IRET, 1, {0xcf}},
+      // push ds; push ax; xor ax, ax; mov ds, ax; inc dword [46ch]; mov al, 20h; out 20h, al; pop ax; pop ds;
+      // iret
+      {TIMER,
+       18,
+       {0x1e, 0x50, 0x31, 0xc0, 0x8e, 0xd8, 0x66, 0xff, 0x06, 0x6c, 0x04, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0x1f,
+        0xcf}},
+      // push ax; mov al, 20h; out 0a0h, al; out 20h, al; pop ax; iret
+      {SLAVE, 9, {0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf}},
+      {MASTER, 7, {0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf}},
+      // mov dx, 0cf9h; mov al, 6; out dx, al; hlt; jmp to the hlt: a jump to the reset vector resets. FCh: an
+      // AT.
+      {RESET, 16, {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd, 0, 0, 0, 0, 0, 0xfc, 0}},
+  };
   uint8_t ivt[0x400];
   for (unsigned i = 0; i < 256; i++) {
-    put16(ivt + 4 * i, IRET - 0xf0000);
+    uint32_t handler = i == 8 ? TIMER : i >= 9 && i < 16 ? MASTER : i >= 0x70 && i < 0x78 ? SLAVE : IRET;
+    put16(ivt + 4 * i, (uint16_t)(handler - 0xf0000));
     put16(ivt + 4 * i + 2, 0xf000);
   }
-  static const uint8_t iret = 0xcf;
-  // mov dx, 0cf9h; mov al, 6; out dx, al; hlt; jmp to the hlt: a jump to the reset vector resets.
-  static const uint8_t reset[16] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb,
-                                    0xfd, 0,    0,    0,    0,    0,    0xfc, 0}; // FCh: an AT
-  return loader_write(l, 0, ivt, sizeof ivt) && loader_write(l, IRET, &iret, 1) &&
-         loader_write(l, RESET, reset, sizeof reset);
+  for (unsigned i = 0; i < sizeof rom / sizeof rom[0]; i++)
+    if (!loader_write(l, rom[i].at, rom[i].code, rom[i].len))
+      return false;
+  return loader_write(l, 0, ivt, sizeof ivt);
 }
 
 static bool data_areas(struct loader *l)
