@@ -101,21 +101,58 @@ static inline uint64_t op_ea(struct cpu *c, const struct op *op, unsigned size, 
   return op_linear(c, op, size, acc);
 }
 
+static inline bool canonical(uint64_t la)
+{
+  return (uint64_t)((int64_t)(la << 16) >> 16) == la;
+}
+
+// ---- the slow path from within handlers, keeping registers (cold.S) ----
+
+#define COLD_CLOBBERS                                                                               \
+  "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+      "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+
+static inline uint64_t cold_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+{
+  uint64_t v;
+  __asm__ volatile("call cold_load" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
+  return v;
+}
+static inline uint64_t cold_load_rmw(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+{
+  uint64_t v;
+  __asm__ volatile("call cold_load_rmw" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
+  return v;
+}
+static inline void cold_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t value)
+{
+  register uint64_t r8 __asm__("r8") = value;
+  uint64_t ignored;
+  __asm__ volatile("call cold_store" : "=a"(ignored) : "D"(c), "S"(op), "d"(la), "c"(size), "r"(r8) : COLD_CLOBBERS);
+}
+static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc)
+{
+  uint64_t v;
+  __asm__ volatile("call cold_linear" : "=a"(v) : "D"(c), "S"(op), "d"(size), "c"(acc) : COLD_CLOBBERS);
+  return v;
+}
+
 // For handlers: leaves the handler if the address faults.
 #define EA(c, op, size, acc, la)                                                                    \
   do {                                                                                              \
     (la) = REG64((c), (op)->base) + (REG64((c), (op)->idx) << (op)->shift) + (int64_t)(op)->disp;   \
     if (unlikely((op)->ea != EA_64)) {                                                              \
-      (la) = op_ea((c), (op), (size), (acc));                                                       \
-      if (unlikely((c)->faulted))                                                                   \
-        return;                                                                                     \
+      if ((op)->ea == EA_A32) {                                                                     \
+        (la) = (uint32_t)(la);                                                                      \
+      } else if ((op)->ea == EA_SEG64) {                                                            \
+        (la) += (c)->seg[(op)->seg].base;                                                           \
+      } else {                                                                                      \
+        (la) = cold_linear((c), (op), (size), (acc));                                               \
+        if (unlikely((c)->faulted))                                                                 \
+          return;                                                                                   \
+      }                                                                                             \
     }                                                                                               \
   } while (0)
-
-static inline bool canonical(uint64_t la)
-{
-  return (uint64_t)((int64_t)(la << 16) >> 16) == la;
-}
 
 // ---- the fast path, for handlers: LOAD and STORE leave the handler on a fault ----
 
@@ -126,7 +163,7 @@ static inline bool canonical(uint64_t la)
     if (likely(tlb_hit(e_->rtag, la_, (bits) / 8))) {                                               \
       (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
     } else {                                                                                        \
-      (var) = (uint##bits##_t)mem_load((c), (op), la_, (bits) / 8);                                 \
+      (var) = (uint##bits##_t)cold_load((c), (op), la_, (bits) / 8);                                 \
       if (unlikely((c)->faulted))                                                                   \
         return;                                                                                     \
     }                                                                                               \
@@ -139,7 +176,7 @@ static inline bool canonical(uint64_t la)
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
       *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
     } else {                                                                                        \
-      mem_store((c), (op), la_, (bits) / 8, (val));                                                 \
+      cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
       if (unlikely((c)->faulted))                                                                   \
         return;                                                                                     \
     }                                                                                               \
@@ -154,7 +191,7 @@ static inline bool canonical(uint64_t la)
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
       (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
     } else {                                                                                        \
-      (var) = (uint##bits##_t)mem_load_rmw((c), (op), la_, (bits) / 8);                             \
+      (var) = (uint##bits##_t)cold_load_rmw((c), (op), la_, (bits) / 8);                             \
       if (unlikely((c)->faulted))                                                                   \
         return;                                                                                     \
     }                                                                                               \
@@ -167,7 +204,7 @@ static inline bool canonical(uint64_t la)
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
       *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
     } else {                                                                                        \
-      mem_store((c), (op), la_, (bits) / 8, (val));                                                 \
+      cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
       if (unlikely((c)->faulted)) {                                                                 \
         (c)->fl = (old_fl);                                                                         \
         return;                                                                                     \
