@@ -47,7 +47,9 @@ struct lapic {
   uint32_t ier[8];       // 480h..4F0h
   uint64_t tsc_deadline; // 0: not armed
   uint64_t timer_start;  // ns at which the current count began
+  bool counting;         // the count has not reached 0
   struct timer timer;
+  struct timer mwaitx;   // ends an MWAITX that has a time limit
   uint8_t lint_level;    // bits 0, 1: levels of LINT0 and LINT1
   bool extint;           // an ExtINT request is pending (LINT0 or a message)
   void (*eoi)(void *arg, uint8_t vector);
@@ -60,6 +62,8 @@ void lapic_free(struct cpu *c);
 // RESET#: also APIC_BASE and the APIC ID. INIT: keeps those (APM2 16.3.3).
 void lapic_reset(struct cpu *c);
 void lapic_init(struct cpu *c);
+// What a BIOS leaves behind: enabled, the PIC on LINT0 and NMI on LINT1. For kernels that are started without one.
+void lapic_virtual_wire(struct cpu *c);
 // Level-triggered vectors are reported here at EOI (I/O APICs).
 void lapic_set_eoi(struct cpu *c, void (*eoi)(void *arg, uint8_t vector), void *arg);
 

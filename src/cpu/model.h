@@ -176,6 +176,8 @@ struct model_cache {
 
 struct model {
   const char *name;        // as in -cpu
+  char vendor[13];         // CPUID 0
+  bool intel;              // vendor=GenuineIntel: see model.c
   char brand[49];          // 8000_0002h..4
   uint32_t signature;      // CPUID 1 EAX: family, model, stepping
   uint32_t max_leaf;       // CPUID 0 EAX

@@ -1,7 +1,7 @@
 // Model-specific registers. APM2 appendix A; BKDG for family 10h, section 3.12.
 //
-// msr_read and msr_write return false where RDMSR and WRMSR give #GP(0); they raise nothing by themselves, so
-// that world switches and the debugger can use them. They check values, not privilege.
+// msr_read and msr_write return false where RDMSR and WRMSR give #GP(0), without raising it (but EFER's checks,
+// which are cr.c's, have raised it already). They check values, not privilege.
 #ifndef CPU_MSR_H
 #define CPU_MSR_H
 
