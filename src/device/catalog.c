@@ -1,0 +1,152 @@
+// The list of devices; see catalog.h.
+#include "device/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/ide.h"
+#include "device/serial.h"
+#include "device/vga.h"
+#include "device/virtio_blk.h"
+#include "device/virtio_rng.h"
+
+#define PCI_PROPS                                                                                             \
+  {"addr", "slot[.function]", "place on the bus, hexadecimal (the first free one)"},                          \
+  {                                                                                                           \
+    "bus", "string", "pci.0"                                                                                  \
+  }
+#define VIRTIO_PROPS                                                                                          \
+  PCI_PROPS, {"disable-legacy", "on/off/auto", "leave out the legacy interface (auto: off)"},                 \
+      {"disable-modern", "on/off", "leave out the modern interface (off)"},                                   \
+  {                                                                                                           \
+    "vectors", "number", "MSI-X vectors, 0 for none (one for each queue, and one)"                            \
+  }
+
+static const struct catalog_prop serial_props[] = {
+    {"chardev", "id", "what is connected (nothing)"},
+    {"index", "number", "0 to 3 for COM1 to COM4 (0)"},
+    {"iobase", "number", "first port (that of index)"},
+    {"irq", "number", "ISA interrupt line (that of index)"},
+    {NULL},
+};
+
+static const struct catalog_prop ide_hd_props[] = {
+    {"drive", "id", "the -drive that holds the data"},
+    {"bus", "ide.0/ide.1", "channel (the first free place)"},
+    {"unit", "number", "0 master, 1 slave"},
+    {"serial", "string", "serial number, at most 20 characters"},
+    {"model", "string", "model name, at most 40 characters"},
+    {"ver", "string", "firmware version, at most 8 characters"},
+    {NULL},
+};
+
+static const struct catalog_prop blk_props[] = {
+    {"drive", "id", "the -drive that holds the data"},
+    {"serial", "string", "serial number, at most 20 characters"},
+    {"logical_block_size", "number", "bytes (512)"},
+    {"physical_block_size", "number", "bytes (as logical_block_size)"},
+    {"queue-size", "number", "entries of the queue, a power of two from 4 to 1024 (256)"},
+    {"num-queues", "number", "1"},
+    {"config-wce", "on/off", "the guest may turn the write cache off (on)"},
+    {"discard", "on/off", "offer discard (on)"},
+    {"write-zeroes", "on/off", "offer write zeroes (on)"},
+    {"bootindex", "number", "accepted; -boot gives the order"},
+    VIRTIO_PROPS,
+    {NULL},
+};
+
+static const struct catalog_prop rng_props[] = {VIRTIO_PROPS, {NULL}};
+
+static const struct catalog_prop vga_props[] = {
+    {"vgamem_mb", "number", "video memory, a power of two from 1 to 256 (16)"},
+    {"romfile", "path", "VGA BIOS; empty for none (vgabios-stdvga.bin of the distribution)"},
+    PCI_PROPS,
+    {NULL},
+};
+
+static const struct catalog_prop debug_exit_props[] = {
+    {"iobase", "number", "port (0x501)"},
+    {"iosize", "number", "bytes, 1 to 4 (2)"},
+    {NULL},
+};
+
+static const struct catalog_prop none[] = {{NULL}};
+
+const struct catalog_device catalog[] = {
+    {"ide-cd", NULL, "IDE", "CD-ROM drive (ATAPI)", ide_hd_props, ide_cd_create},
+    {"ide-hd", NULL, "IDE", "hard disk (ATA)", ide_hd_props, ide_hd_create},
+    {"isa-debug-exit", NULL, "ISA", "a port that ends the machine with a status", debug_exit_props, NULL},
+    {"isa-serial", NULL, "ISA", "16550A UART", serial_props, serial_create},
+    {"pc-testdev", NULL, "ISA", "ports for kvm-unit-tests", none, NULL},
+    {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},
+    {"virtio-blk-pci", "virtio-blk", "PCI", "paravirtual disk", blk_props, virtio_blk_device},
+    {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets", rng_props,
+     virtio_rng_device},
+    {NULL},
+};
+
+const struct catalog_device *catalog_find(const char *name)
+{
+  for (const struct catalog_device *d = catalog; d->name; d++)
+    if (!strcmp(d->name, name) || (d->alias && !strcmp(d->alias, name)))
+      return d;
+  return NULL;
+}
+
+void catalog_list(FILE *out)
+{
+  for (const struct catalog_device *d = catalog; d->name; d++) {
+    fprintf(out, "name \"%s\", bus %s", d->name, d->bus);
+    if (d->alias)
+      fprintf(out, ", alias \"%s\"", d->alias);
+    fprintf(out, ", desc \"%s\"\n", d->help);
+  }
+}
+
+void catalog_help(const struct catalog_device *d, FILE *out)
+{
+  fprintf(out, "%s: %s\n", d->name, d->help);
+  for (const struct catalog_prop *p = d->props; p->name; p++)
+    fprintf(out, "  %s=<%s> - %s\n", p->name, p->type, p->help);
+}
+
+static bool unknown(const char *name, struct err *e)
+{
+  const char *names[2 * sizeof catalog / sizeof catalog[0]];
+  unsigned n = 0;
+  for (const struct catalog_device *d = catalog; d->name; d++) {
+    names[n++] = d->name;
+    if (d->alias)
+      names[n++] = d->alias;
+  }
+  names[n] = NULL;
+  const char *like = nearest(name, names);
+  return like ? err_set(e, "-device %s: no such device; did you mean %s?", name, like)
+              : err_set(e, "-device %s: no such device; -device help lists them", name);
+}
+
+struct device *device_create(const struct device_env *env, struct opts *props, struct err *e)
+{
+  const char *name = opts_get(props, "driver"), *id = opts_get(props, "id");
+  const struct catalog_device *row = name ? catalog_find(name) : NULL;
+  if (!row) {
+    unknown(name ? name : "", e);
+    return NULL;
+  }
+  if (!row->create) {
+    err_set(e, "-device %s cannot be made here", name);
+    return NULL;
+  }
+  struct device *d = row->create(env, props, e);
+  if (!d)
+    return NULL;
+  if (!opts_done(props, e)) {
+    device_free(d);
+    return NULL;
+  }
+  if (id) {
+    free(d->id);
+    d->id = strdup(id);
+  }
+  return d;
+}
