@@ -76,7 +76,7 @@ void cpu_init(struct cpu *c)
   uint64_t cr0 = c->cr0 & (CR0_NW | CR0_CD);
   reset_core(c);
   c->cr0 = cr0 | CR0_ET;
-  c->pending &= ~(uint32_t)(PEND_INIT | PEND_SIPI);
+  c->pending &= ~(uint32_t)PEND_INIT;
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;
   lapic_init(c);
   tlb_set_context(c, 0, 0, false);
