@@ -244,7 +244,7 @@ bool x_call(struct cpu *c, const struct op *op)
     return x_call_far(c, op);
   if (!target(c, op, &to) || !branch_to(c, op, to))
     return false;
-  if (stack_push(c, op, op->osz, back))
+  if (near_push(c, op, op->osz, back))
     return true;
   c->next_ip = back;
   return false;
@@ -254,9 +254,9 @@ bool x_ret(struct cpu *c, const struct op *op)
   uint64_t to;
   if (op->flags & OPF_FAR)
     return x_ret_far(c, op);
-  if (!stack_load(c, op, op->osz, 0, &to) || !branch_to(c, op, to))
+  if (!near_load(c, op, op->osz, 0, &to) || !branch_to(c, op, to))
     return false;
-  stack_set(c, c->r[RSP] + (1u << op->osz) + (uint16_t)op->imm);
+  near_set(c, c->r[RSP] + (1u << op->osz) + (uint16_t)op->imm);
   return true;
 }
 

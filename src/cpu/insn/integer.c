@@ -276,23 +276,23 @@ bool x_enter(struct cpu *c, const struct op *op)
 {
   unsigned osz = c->mode & MODE_CS64 && op->osz == 2 ? 3 : op->osz, size = 1u << osz;
   unsigned level = op->imm >> 16 & 31, bytes = op->imm & 0xffff;
-  uint64_t m = stack_mask(c), old = c->r[RSP], bp = c->r[RBP], v;
-  if (!stack_push(c, op, osz, bp))
+  uint64_t m = near_mask(c), old = c->r[RSP], bp = c->r[RBP], v;
+  if (!near_push(c, op, osz, bp))
     return false;
   uint64_t frame = c->r[RSP];
   for (unsigned i = 1; i < level; i++) {
     uint64_t la = seg_linear(c, SEG_SS, (bp - i * size) & m, size, ACC_READ);
-    if (c->faulted || !op_load(c, op, la, size, &v) || !stack_push(c, op, osz, v))
+    if (c->faulted || !op_load(c, op, la, size, &v) || !near_push(c, op, osz, v))
       goto undo;
   }
-  if (level && !stack_push(c, op, osz, frame))
+  if (level && !near_push(c, op, osz, frame))
     goto undo;
   // The new top must be writable, or the next push would be the one to fault with the frame half made.
   uint64_t top = (c->r[RSP] - bytes) & m;
   uint64_t la = seg_linear(c, SEG_SS, top, size, ACC_WRITE);
   if (c->faulted || !mem_probe_write(c, op, la, size))
     goto undo;
-  stack_set(c, top);
+  near_set(c, top);
   reg_set(c, RBP * 8, osz, frame & size_mask(osz));
   return true;
 undo:

@@ -376,30 +376,30 @@ static void leave_64(struct cpu *c, const struct op *op)
   NEXT(c, op);
 }
 
-uint64_t stack_mask(const struct cpu *c)
+uint64_t near_mask(const struct cpu *c)
 {
   return c->mode & MODE_CS64 ? ~0ull : c->mode & MODE_SS32 ? 0xffffffffull : 0xffffull;
 }
-void stack_set(struct cpu *c, uint64_t sp)
+void near_set(struct cpu *c, uint64_t sp)
 {
-  uint64_t m = stack_mask(c);
+  uint64_t m = near_mask(c);
   if (m == 0xffff)
     REG16(c, RSP * 8) = sp;
   else
     c->r[RSP] = sp & m;
 }
-bool stack_push(struct cpu *c, const struct op *op, unsigned osz, uint64_t v)
+bool near_push(struct cpu *c, const struct op *op, unsigned osz, uint64_t v)
 {
-  uint64_t sp = (c->r[RSP] - (1u << osz)) & stack_mask(c);
+  uint64_t sp = (c->r[RSP] - (1u << osz)) & near_mask(c);
   uint64_t la = seg_linear(c, SEG_SS, sp, 1u << osz, ACC_WRITE);
   if (c->faulted || !op_store(c, op, la, 1u << osz, v))
     return false;
-  stack_set(c, sp);
+  near_set(c, sp);
   return true;
 }
-bool stack_load(struct cpu *c, const struct op *op, unsigned osz, uint64_t off, uint64_t *v)
+bool near_load(struct cpu *c, const struct op *op, unsigned osz, uint64_t off, uint64_t *v)
 {
-  uint64_t sp = (c->r[RSP] + off) & stack_mask(c);
+  uint64_t sp = (c->r[RSP] + off) & near_mask(c);
   uint64_t la = seg_linear(c, SEG_SS, sp, 1u << osz, ACC_READ);
   return !c->faulted && op_load(c, op, la, 1u << osz, v);
 }
@@ -415,21 +415,21 @@ bool x_push(struct cpu *c, const struct op *op)
     v = op->reg != REG_ZERO * 8 ? reg_get(c, op->reg, op->osz)
         : op->rm != REG_ZERO * 8 ? reg_get(c, op->rm, op->osz) : (uint64_t)op->imm;
   }
-  return stack_push(c, op, op->osz, v);
+  return near_push(c, op, op->osz, v);
 }
 bool x_pop(struct cpu *c, const struct op *op)
 {
   uint64_t v;
-  if (!stack_load(c, op, op->osz, 0, &v))
+  if (!near_load(c, op, op->osz, 0, &v))
     return false;
   if (!(op->flags & OPF_MEM)) {
-    stack_set(c, c->r[RSP] + (1u << op->osz));
+    near_set(c, c->r[RSP] + (1u << op->osz));
     reg_set(c, op->reg != REG_ZERO * 8 ? op->reg : op->rm, op->osz, v);
     return true;
   }
   // The address of POP [rSP...] is computed with the incremented pointer.
   uint64_t old = c->r[RSP];
-  stack_set(c, old + (1u << op->osz));
+  near_set(c, old + (1u << op->osz));
   if (rm_set(c, op, op->osz, v))
     return true;
   c->r[RSP] = old;
@@ -438,12 +438,12 @@ bool x_pop(struct cpu *c, const struct op *op)
 bool x_leave(struct cpu *c, const struct op *op)
 {
   uint64_t old = c->r[RSP], v;
-  stack_set(c, c->r[RBP]);
-  if (!stack_load(c, op, op->osz, 0, &v)) {
+  near_set(c, c->r[RBP]);
+  if (!near_load(c, op, op->osz, 0, &v)) {
     c->r[RSP] = old;
     return false;
   }
-  stack_set(c, c->r[RSP] + (1u << op->osz));
+  near_set(c, c->r[RSP] + (1u << op->osz));
   reg_set(c, RBP * 8, op->osz, v);
   return true;
 }

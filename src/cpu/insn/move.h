@@ -14,9 +14,9 @@ X(o) X(no) X(b) X(nb) X(z) X(nz) X(be) X(nbe) X(s) X(ns) X(p) X(np) X(l) X(nl) X
 #undef X
 
 // The stack of the current mode: width of the pointer, its update, a push, a load at an offset.
-uint64_t stack_mask(const struct cpu *c);
-void stack_set(struct cpu *c, uint64_t sp);
-bool stack_push(struct cpu *c, const struct op *op, unsigned osz, uint64_t v);
-bool stack_load(struct cpu *c, const struct op *op, unsigned osz, uint64_t off, uint64_t *v);
+uint64_t near_mask(const struct cpu *c);
+void near_set(struct cpu *c, uint64_t sp);
+bool near_push(struct cpu *c, const struct op *op, unsigned osz, uint64_t v);
+bool near_load(struct cpu *c, const struct op *op, unsigned osz, uint64_t off, uint64_t *v);
 
 #endif

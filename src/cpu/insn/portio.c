@@ -102,7 +102,7 @@ static bool port_string(struct cpu *c, const struct op *op, unsigned reg,
     reg_set(c, RCX * 8, op->asz, --count);
     if (!count)
       return true;
-    if (c->left <= 0 || c->db_bits || (c->mode & MODE_STEP))
+    if (c->kicked || c->db_bits || (c->mode & MODE_STEP))
       break;
   }
   c->next_ip = c->ip; // goes on after the engine has looked around

@@ -32,20 +32,20 @@ bool x_mov_from_seg(struct cpu *c, const struct op *op)
 
 bool x_push_seg(struct cpu *c, const struct op *op)
 {
-  struct stack st = stack_current(c);
-  if (!stack_push(c, &st, 1u << op->osz, c->seg[op->reg].sel))
+  struct stack st = seg_stack(c);
+  if (!seg_push(c, &st, 1u << op->osz, c->seg[op->reg].sel))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   return true;
 }
 
 bool x_pop_seg(struct cpu *c, const struct op *op)
 {
   uint64_t sel;
-  struct stack st = stack_current(c);
-  if (!stack_pop(c, &st, 1u << op->osz, &sel) || !seg_load(c, op->reg, sel))
+  struct stack st = seg_stack(c);
+  if (!seg_pop(c, &st, 1u << op->osz, &sel) || !seg_load(c, op->reg, sel))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   shadow_after_ss(c, op->reg);
   return true;
 }
@@ -287,10 +287,10 @@ bool x_pushf(struct cpu *c, const struct op *op)
       return raise_gp(c, 0);
     f = (f & ~(uint32_t)FL_IF) | FL_IOPL | (f & FL_VIF ? FL_IF : 0);
   }
-  struct stack st = stack_current(c);
-  if (!stack_push(c, &st, 1u << op->osz, f))
+  struct stack st = seg_stack(c);
+  if (!seg_push(c, &st, 1u << op->osz, f))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   return true;
 }
 
@@ -313,8 +313,8 @@ bool x_popf(struct cpu *c, const struct op *op)
     if (c->cpl <= cpu_iopl(c))
       may |= FL_IF;
   }
-  struct stack st = stack_current(c);
-  if (!stack_pop(c, &st, 1u << op->osz, &v))
+  struct stack st = seg_stack(c);
+  if (!seg_pop(c, &st, 1u << op->osz, &v))
     return false;
   if (op->osz == 1)
     may &= 0xffff;
@@ -324,7 +324,7 @@ bool x_popf(struct cpu *c, const struct op *op)
       return raise_gp(c, 0);
     f = (f & ~(uint32_t)FL_VIF) | (v & FL_IF ? FL_VIF : 0);
   }
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   cpu_set_flags(c, f & ~(uint32_t)FL_RF);
   return true;
 }

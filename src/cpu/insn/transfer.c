@@ -38,7 +38,7 @@ static bool branch_to(struct cpu *c, uint64_t ip)
 
 static bool push_return(struct cpu *c, struct stack *st, unsigned size)
 {
-  return stack_push(c, st, size, c->seg[SEG_CS].sel) && stack_push(c, st, size, c->next_ip);
+  return seg_push(c, st, size, c->seg[SEG_CS].sel) && seg_push(c, st, size, c->next_ip);
 }
 
 // ---- real and virtual-8086 mode ----
@@ -53,12 +53,12 @@ static void set_cs_real(struct cpu *c, uint16_t sel)
 
 static bool far_real(struct cpu *c, const struct op *op, uint16_t sel, uint64_t off, bool call)
 {
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if (off > c->seg[SEG_CS].limit)
     return raise_gp(c, 0);
   if (call && !push_return(c, &st, 1u << op->osz))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   set_cs_real(c, sel);
   return branch_to(c, off);
 }
@@ -67,11 +67,11 @@ static bool far_real(struct cpu *c, const struct op *op, uint16_t sel, uint64_t 
 
 static bool far_code(struct cpu *c, const struct op *op, uint16_t sel, uint64_t d, uint64_t off, bool call)
 {
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if (!seg_check_code(c, sel, d) || (call && !push_return(c, &st, 1u << op->osz)) || !seg_check_ip(c, d, off) ||
       !desc_accessed(c, sel, &d))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_set_cs(c, sel, d, c->cpl);
   return branch_to(c, off);
 }
@@ -80,13 +80,13 @@ static bool far_code(struct cpu *c, const struct op *op, uint16_t sel, uint64_t 
 static bool call_inner(struct cpu *c, uint64_t gate, uint16_t sel, uint64_t cs, uint64_t off, unsigned size)
 {
   unsigned cpl = desc_dpl(cs), params = gate >> 32 & 31;
-  struct stack st, from = stack_current(c);
+  struct stack st, from = seg_stack(c);
   struct seg ss = {.sel = cpl};
   if (cpu_long(c)) {
     uint64_t rsp;
     if (!task_inner_rsp(c, cpl, &rsp))
       return false;
-    st = stack_wide(rsp, cpl);
+    st = seg_stack_wide(rsp, cpl);
     params = 0;
   } else {
     uint64_t d;
@@ -95,16 +95,16 @@ static bool call_inner(struct cpu *c, uint64_t gate, uint16_t sel, uint64_t cs, 
     if (!task_inner_stack(c, cpl, &ss_sel, &sp) || !seg_check_stack(c, ss_sel, cpl, VEC_TS, &d))
       return false;
     ss = seg_from_desc(ss_sel, d);
-    st = stack_in(&ss, sp, cpl, ss_sel & 0xfffc);
+    st = seg_stack_in(&ss, sp, cpl, ss_sel & 0xfffc);
   }
   uint64_t arg[31];
   for (unsigned i = 0; i < params; i++)
-    if (!stack_pop(c, &from, size, &arg[i]))
+    if (!seg_pop(c, &from, size, &arg[i]))
       return false;
-  if (!stack_push(c, &st, size, c->seg[SEG_SS].sel) || !stack_push(c, &st, size, c->r[RSP]))
+  if (!seg_push(c, &st, size, c->seg[SEG_SS].sel) || !seg_push(c, &st, size, c->r[RSP]))
     return false;
   for (unsigned i = params; i-- > 0;)
-    if (!stack_push(c, &st, size, arg[i]))
+    if (!seg_push(c, &st, size, arg[i]))
       return false;
   if (!push_return(c, &st, size) || !seg_check_ip(c, cs, off) || !desc_accessed(c, sel, &cs))
     return false;
@@ -112,7 +112,7 @@ static bool call_inner(struct cpu *c, uint64_t gate, uint16_t sel, uint64_t cs, 
     seg_load_null(c, SEG_SS, cpl);
   else
     c->seg[SEG_SS] = ss;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_set_cs(c, sel, cs, cpl);
   return branch_to(c, off);
 }
@@ -137,10 +137,10 @@ static bool far_call_gate(struct cpu *c, uint16_t gate_sel, uint64_t gate, bool 
     return raise_error(c, VEC_NP, sel & 0xfffc);
   if (call && !desc_conforming(cs) && desc_dpl(cs) < c->cpl)
     return call_inner(c, gate, sel, cs, off, size);
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if ((call && !push_return(c, &st, size)) || !seg_check_ip(c, cs, off) || !desc_accessed(c, sel, &cs))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_set_cs(c, sel, cs, c->cpl);
   return branch_to(c, off);
 }
@@ -238,13 +238,13 @@ static void set_outer_sp(struct cpu *c, uint64_t sp)
 static bool ret_real(struct cpu *c, const struct op *op)
 {
   uint64_t ip, sel;
-  struct stack st = stack_current(c);
-  if (!stack_pop(c, &st, 1u << op->osz, &ip) || !stack_pop(c, &st, 1u << op->osz, &sel))
+  struct stack st = seg_stack(c);
+  if (!seg_pop(c, &st, 1u << op->osz, &ip) || !seg_pop(c, &st, 1u << op->osz, &sel))
     return false;
   if (ip > c->seg[SEG_CS].limit)
     return raise_gp(c, 0);
-  stack_skip(&st, op->imm & 0xffff);
-  stack_commit(c, &st);
+  seg_stack_skip(&st, op->imm & 0xffff);
+  seg_stack_commit(c, &st);
   set_cs_real(c, sel);
   return branch_to(c, ip);
 }
@@ -256,13 +256,13 @@ bool x_ret_far(struct cpu *c, const struct op *op)
   unsigned size = 1u << op->osz;
   if (!cpu_protected(c))
     return ret_real(c, op);
-  struct stack st = stack_current(c);
-  if (!stack_pop(c, &st, size, &ip) || !stack_pop(c, &st, size, &sel) || !check_return_cs(c, sel, &cs))
+  struct stack st = seg_stack(c);
+  if (!seg_pop(c, &st, size, &ip) || !seg_pop(c, &st, size, &sel) || !check_return_cs(c, sel, &cs))
     return false;
   unsigned cpl = sel & 3;
   bool outer = cpl > c->cpl;
-  stack_skip(&st, op->imm & 0xffff);
-  if (outer && (!stack_pop(c, &st, size, &sp) || !stack_pop(c, &st, size, &ss_sel) ||
+  seg_stack_skip(&st, op->imm & 0xffff);
+  if (outer && (!seg_pop(c, &st, size, &sp) || !seg_pop(c, &st, size, &ss_sel) ||
                 !check_return_ss(c, ss_sel, cs, cpl, &ss)))
     return false;
   if (!seg_check_ip(c, cs, ip))
@@ -271,14 +271,14 @@ bool x_ret_far(struct cpu *c, const struct op *op)
   if (outer) {
     c->seg[SEG_SS] = ss;
     set_outer_sp(c, sp);
-    struct stack out = stack_in(&c->seg[SEG_SS], c->r[RSP], cpl, 0);
+    struct stack out = seg_stack_in(&c->seg[SEG_SS], c->r[RSP], cpl, 0);
     if (cpu_long(c) && desc_l(cs))
       out.mask = UINT64_MAX;
-    stack_skip(&out, op->imm & 0xffff);
-    stack_commit(c, &out);
+    seg_stack_skip(&out, op->imm & 0xffff);
+    seg_stack_commit(c, &out);
     seg_drop_inner(c);
   } else {
-    stack_commit(c, &st);
+    seg_stack_commit(c, &st);
   }
   return branch_to(c, ip);
 }
@@ -302,6 +302,7 @@ static void set_flags(struct cpu *c, uint32_t v, uint32_t may)
 {
   uint32_t old = cpu_flags(c) & ~(uint32_t)FL_RF;
   cpu_set_flags(c, (old & ~may) | (v & may));
+  c->rf_clear = false; // an RF that IRET sets is for the next instruction
 }
 
 // Real mode, and virtual-8086 mode with IOPL 3 or VME.
@@ -316,8 +317,8 @@ static bool iret_real(struct cpu *c, const struct op *op)
       return raise_gp(c, 0);
     vme = true;
   }
-  struct stack st = stack_current(c);
-  if (!stack_pop(c, &st, size, &ip) || !stack_pop(c, &st, size, &sel) || !stack_pop(c, &st, size, &f))
+  struct stack st = seg_stack(c);
+  if (!seg_pop(c, &st, size, &ip) || !seg_pop(c, &st, size, &sel) || !seg_pop(c, &st, size, &f))
     return false;
   if (ip > c->seg[SEG_CS].limit)
     return raise_gp(c, 0);
@@ -327,7 +328,7 @@ static bool iret_real(struct cpu *c, const struct op *op)
     f = (f & ~(uint64_t)FL_VIF) | (f & FL_IF ? FL_VIF : 0);
     may |= FL_VIF;
   }
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   set_cs_real(c, sel);
   set_flags(c, f, may);
   return branch_to(c, ip);
@@ -338,10 +339,10 @@ static bool iret_to_v86(struct cpu *c, struct stack *st, uint64_t ip, uint16_t c
 {
   static const uint8_t order[] = {SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS};
   uint64_t sp, sel[5];
-  if (!stack_pop(c, st, 4, &sp))
+  if (!seg_pop(c, st, 4, &sp))
     return false;
   for (unsigned i = 0; i < 5; i++)
-    if (!stack_pop(c, st, 4, &sel[i]))
+    if (!seg_pop(c, st, 4, &sel[i]))
       return false;
   if (ip > 0xffff)
     return raise_gp(c, 0);
@@ -373,7 +374,7 @@ static bool pop_frame(struct cpu *c, struct stack *st, uint64_t f[5], unsigned f
     return true;
   }
   for (unsigned i = first; i < end; i++)
-    if (!stack_pop(c, st, size, &f[i]))
+    if (!seg_pop(c, st, size, &f[i]))
       return false;
   return true;
 }
@@ -386,7 +387,7 @@ static bool iret_protected(struct cpu *c, const struct op *op)
   bool wide = cpu_code64(c);
   if (c->sysflags & FL_NT)
     return cpu_long(c) ? raise_gp(c, 0) : iret_task(c);
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if (!pop_frame(c, &st, f, F_IP, wide ? F_SS + 1 : F_FLAGS + 1, size))
     return false;
   if ((f[F_FLAGS] & FL_VM) && size == 4 && c->cpl == 0 && !cpu_long(c))
@@ -407,7 +408,7 @@ static bool iret_protected(struct cpu *c, const struct op *op)
     c->seg[SEG_SS] = ss;
     set_outer_sp(c, f[F_SP]);
   } else {
-    stack_commit(c, &st);
+    seg_stack_commit(c, &st);
   }
   set_flags(c, f[F_FLAGS], may);
   if (outer)
