@@ -5,7 +5,6 @@
 #include "cpu/debug.h"
 
 #include "cpu/except.h"
-#include "cpu/insn.h"
 #include "cpu/insn/system.h"
 #include "cpu/seg.h"
 #include "cpu/tlb.h"
@@ -72,10 +71,8 @@ void debug_check_data(struct cpu *c, uint64_t la, unsigned len, bool write)
         overlaps(c->dr[n], bp_len(c, n), la, len))
       bits |= 1u << n;
   }
-  if (bits) {
+  if (bits)
     hit(c, bits);
-    cpu_stop_block(c, c->at);
-  }
 }
 
 bool debug_page_watched(const struct cpu *c, uint64_t la)

@@ -80,7 +80,7 @@ static void entered(struct cpu *c, uint64_t ip, uint32_t clear)
 
 static bool push_frame16(struct cpu *c, struct stack *st, uint32_t flags, uint64_t ip)
 {
-  return stack_push(c, st, 2, flags) && stack_push(c, st, 2, c->seg[SEG_CS].sel) && stack_push(c, st, 2, ip);
+  return seg_push(c, st, 2, flags) && seg_push(c, st, 2, c->seg[SEG_CS].sel) && seg_push(c, st, 2, ip);
 }
 
 static bool deliver_real(struct cpu *c, const struct event *e, uint64_t ip)
@@ -90,10 +90,10 @@ static bool deliver_real(struct cpu *c, const struct event *e, uint64_t ip)
     return raise_error(c, VEC_GP, e->vector * 8u + 2);
   if (!sys_read(c, seg_wrap(c, c->idtr.base + e->vector * 4u), &entry, 4))
     return false;
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if (!push_frame16(c, &st, saved_flags(c, e), ip))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_load_real(c, SEG_CS, entry >> 16);
   entered(c, entry & 0xffff, FL_TF | FL_IF | FL_RF | FL_AC);
   return true;
@@ -114,10 +114,10 @@ bool event_vme_int(struct cpu *c, uint8_t vector, bool *done)
   bool virtual_if = cpu_iopl(c) < 3;
   if (virtual_if)
     flags = (flags & ~(uint32_t)FL_IF) | FL_IOPL | (flags & FL_VIF ? FL_IF : 0);
-  struct stack st = stack_current(c);
+  struct stack st = seg_stack(c);
   if (!push_frame16(c, &st, flags, c->next_ip))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_load_v86(c, SEG_CS, entry >> 16);
   entered(c, entry & 0xffff, FL_TF | FL_NT | FL_RF | (virtual_if ? FL_VIF : FL_IF));
   *done = true;
@@ -149,12 +149,12 @@ static bool push_frame(struct cpu *c, struct stack *st, const struct event *e, u
   static const uint8_t v86_order[] = {SEG_GS, SEG_FS, SEG_DS, SEG_ES};
   if (inner && cpu_v86(c))
     for (unsigned i = 0; i < 4; i++)
-      if (!stack_push(c, st, size, c->seg[v86_order[i]].sel))
+      if (!seg_push(c, st, size, c->seg[v86_order[i]].sel))
         return false;
-  if (inner && (!stack_push(c, st, size, c->seg[SEG_SS].sel) || !stack_push(c, st, size, c->r[RSP])))
+  if (inner && (!seg_push(c, st, size, c->seg[SEG_SS].sel) || !seg_push(c, st, size, c->r[RSP])))
     return false;
-  return stack_push(c, st, size, saved_flags(c, e)) && stack_push(c, st, size, c->seg[SEG_CS].sel) &&
-         stack_push(c, st, size, ip) && (!e->has_error || stack_push(c, st, size, e->error));
+  return seg_push(c, st, size, saved_flags(c, e)) && seg_push(c, st, size, c->seg[SEG_CS].sel) &&
+         seg_push(c, st, size, ip) && (!e->has_error || seg_push(c, st, size, e->error));
 }
 
 static bool deliver_protected(struct cpu *c, const struct event *e, uint64_t ip)
@@ -194,9 +194,9 @@ static bool deliver_protected(struct cpu *c, const struct event *e, uint64_t ip)
     if (!task_inner_stack(c, cpl, &ss_sel, &sp) || !seg_check_stack(c, ss_sel, cpl, VEC_TS, &ss))
       return false;
     new_ss = seg_from_desc(ss_sel, ss);
-    st = stack_in(&new_ss, sp, cpl, ss_sel & 0xfffc);
+    st = seg_stack_in(&new_ss, sp, cpl, ss_sel & 0xfffc);
   } else {
-    st = stack_current(c);
+    st = seg_stack(c);
   }
   if (!seg_check_ip(c, cs, target) || !push_frame(c, &st, e, size, inner, ip))
     return false;
@@ -209,7 +209,7 @@ static bool deliver_protected(struct cpu *c, const struct event *e, uint64_t ip)
   }
   if (inner)
     c->seg[SEG_SS] = new_ss;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   seg_set_cs(c, sel, cs, cpl);
   entered(c, target, FL_TF | FL_NT | FL_RF | FL_VM | (type & 1 ? 0 : FL_IF));
   return true;

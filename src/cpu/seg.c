@@ -294,24 +294,24 @@ bool seg_within(const struct seg *s, uint64_t off, unsigned len)
 
 // ---- stacks ----
 
-struct stack stack_current(const struct cpu *c)
+struct stack seg_stack(const struct cpu *c)
 {
   return (struct stack){.seg = c->seg[SEG_SS], .wide = cpu_code64(c), .cpl = c->cpl, .sp = c->r[RSP],
-                        .mask = stack_mask(c)};
+                        .mask = seg_stack_mask(c)};
 }
 
-struct stack stack_in(const struct seg *s, uint64_t sp, unsigned cpl, uint32_t error)
+struct stack seg_stack_in(const struct seg *s, uint64_t sp, unsigned cpl, uint32_t error)
 {
   return (struct stack){.seg = *s, .cpl = cpl, .error = error, .sp = sp,
                         .mask = s->attr & SEGA_DB ? UINT32_MAX : UINT16_MAX};
 }
 
-struct stack stack_wide(uint64_t sp, unsigned cpl)
+struct stack seg_stack_wide(uint64_t sp, unsigned cpl)
 {
   return (struct stack){.wide = true, .cpl = cpl, .sp = sp, .mask = UINT64_MAX};
 }
 
-static bool stack_linear(struct cpu *c, const struct stack *s, uint64_t off, unsigned size, uint64_t *la)
+static bool seg_stack_linear(struct cpu *c, const struct stack *s, uint64_t off, unsigned size, uint64_t *la)
 {
   if (s->wide) {
     *la = off;
@@ -325,21 +325,21 @@ static bool stack_linear(struct cpu *c, const struct stack *s, uint64_t off, uns
   return raise_error(c, VEC_SS, s->error);
 }
 
-bool stack_push(struct cpu *c, struct stack *s, unsigned size, uint64_t v)
+bool seg_push(struct cpu *c, struct stack *s, unsigned size, uint64_t v)
 {
   uint64_t la, off = (s->sp - size) & s->mask;
-  if (!stack_linear(c, s, off, size, &la) || !cpl_write(c, s->cpl, la, &v, size))
+  if (!seg_stack_linear(c, s, off, size, &la) || !cpl_write(c, s->cpl, la, &v, size))
     return false;
-  stack_skip(s, -(uint64_t)size);
+  seg_stack_skip(s, -(uint64_t)size);
   return true;
 }
 
-bool stack_pop(struct cpu *c, struct stack *s, unsigned size, uint64_t *v)
+bool seg_pop(struct cpu *c, struct stack *s, unsigned size, uint64_t *v)
 {
   uint64_t la;
   *v = 0;
-  if (!stack_linear(c, s, s->sp & s->mask, size, &la) || !cpl_read(c, s->cpl, la, v, size))
+  if (!seg_stack_linear(c, s, s->sp & s->mask, size, &la) || !cpl_read(c, s->cpl, la, v, size))
     return false;
-  stack_skip(s, size);
+  seg_stack_skip(s, size);
   return true;
 }

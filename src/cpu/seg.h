@@ -138,27 +138,27 @@ struct stack {
   uint64_t mask;
 };
 
-static inline uint64_t stack_mask(const struct cpu *c)
+static inline uint64_t seg_stack_mask(const struct cpu *c)
 {
   return cpu_code64(c) ? UINT64_MAX : c->seg[SEG_SS].attr & SEGA_DB ? UINT32_MAX : UINT16_MAX;
 }
 // The current stack.
-struct stack stack_current(const struct cpu *c);
+struct stack seg_stack(const struct cpu *c);
 // A stack in segment s, to be used with the rights of cpl.
-struct stack stack_in(const struct seg *s, uint64_t sp, unsigned cpl, uint32_t error);
+struct stack seg_stack_in(const struct seg *s, uint64_t sp, unsigned cpl, uint32_t error);
 // A 64-bit stack.
-struct stack stack_wide(uint64_t sp, unsigned cpl);
-bool stack_push(struct cpu *c, struct stack *s, unsigned size, uint64_t v);
-bool stack_pop(struct cpu *c, struct stack *s, unsigned size, uint64_t *v);
+struct stack seg_stack_wide(uint64_t sp, unsigned cpl);
+bool seg_push(struct cpu *c, struct stack *s, unsigned size, uint64_t v);
+bool seg_pop(struct cpu *c, struct stack *s, unsigned size, uint64_t *v);
 // Adds to the pointer (RET imm). A 32-bit stack pointer clears the upper half of RSP, a 16-bit one leaves
 // all above it.
-static inline void stack_skip(struct stack *s, uint64_t n)
+static inline void seg_stack_skip(struct stack *s, uint64_t n)
 {
   uint64_t kept = s->mask == UINT16_MAX ? s->sp & ~s->mask : 0;
   s->sp = kept | ((s->sp + n) & s->mask);
 }
 // Makes s.sp the stack pointer.
-static inline void stack_commit(struct cpu *c, const struct stack *s)
+static inline void seg_stack_commit(struct cpu *c, const struct stack *s)
 {
   c->r[RSP] = s->sp;
 }

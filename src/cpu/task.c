@@ -222,16 +222,16 @@ static void load_image(struct cpu *c, const struct image *m, bool wide)
   c->cr0 |= CR0_TS;
   c->ip = c->next_ip = m->eip;
   c->shadow = c->shadow_next = SHADOW_NONE;
-  c->trap_tf = false;
+  c->trap_tf = c->rf_clear = false;
   cpu_changed(c);
 }
 
 static bool push_error(struct cpu *c, bool wide, uint32_t error)
 {
-  struct stack st = stack_in(&c->seg[SEG_SS], c->r[RSP], c->cpl, 0);
-  if (!stack_push(c, &st, wide ? 4 : 2, error))
+  struct stack st = seg_stack_in(&c->seg[SEG_SS], c->r[RSP], c->cpl, 0);
+  if (!seg_push(c, &st, wide ? 4 : 2, error))
     return false;
-  stack_commit(c, &st);
+  seg_stack_commit(c, &st);
   return true;
 }
 
@@ -278,7 +278,7 @@ bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip,
   c->tr = tr;
   load_image(c, &m, wide);
   c->faulted = false;
-  if ((!wide || !(c->cr0 & CR0_PG) || cr3_load_task(c, m.cr3)) && load_segments(c, &m) &&
+  if ((!wide || !(c->cr0 & CR0_PG) || cr3_write(c, m.cr3)) && load_segments(c, &m) &&
       (!has_error || push_error(c, wide, error)) && (m.eip <= c->seg[SEG_CS].limit || raise_gp(c, 0))) {
     c->delivering = false;
     if (m.trap) {
