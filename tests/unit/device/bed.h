@@ -1,0 +1,55 @@
+// A small machine without a CPU, for testing devices: memory, ports, a PCI bus, a clock moved by hand.
+#ifndef TEST_BED_H
+#define TEST_BED_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "bus/pci.h"
+#include "device/device.h"
+
+#define BED_RAM (32u << 20)
+
+struct bed {
+  struct ram ram;
+  struct bus bus;
+  struct region low; // RAM at 0
+  uint64_t low_size;
+  struct pci_bus pci;
+  struct clock clock;
+  struct log log;
+  struct device_env env;
+  int level[16];         // of ISA interrupt lines
+  unsigned edges[16];    // rising edges seen
+  unsigned messages;     // MSI writes
+  uint32_t last_message; // data of the last one
+  char dir[64];          // temporary files
+};
+
+// ram: bytes of guest memory at address 0.
+void bed_init(struct bed *b, uint64_t ram);
+void bed_free(struct bed *b);
+struct irq bed_irq(struct bed *b, int n);
+// Makes a file of `size` bytes in which each sector begins with its number; returns a static path.
+const char *bed_image(struct bed *b, const char *name, uint64_t size);
+const char *bed_path(struct bed *b, const char *name);
+
+uint32_t bed_in(struct bed *b, uint16_t port, unsigned size);
+void bed_out(struct bed *b, uint16_t port, unsigned size, uint32_t v);
+uint64_t bed_read(struct bed *b, uint64_t addr, unsigned size);
+void bed_write(struct bed *b, uint64_t addr, unsigned size, uint64_t v);
+uint8_t *bed_mem(struct bed *b, uint64_t addr); // guest memory
+uint32_t bed_config_read(struct bed *b, const struct pci_func *f, unsigned off, unsigned size);
+void bed_config_write(struct bed *b, const struct pci_func *f, unsigned off, unsigned size, uint32_t v);
+// Advances the clock by ns, firing what is due.
+void bed_run(struct bed *b, uint64_t ns);
+struct opts *bed_opts(const char *text); // a static one; implied key "driver"
+
+#endif
