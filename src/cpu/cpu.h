@@ -203,9 +203,6 @@ struct cpu {
   uint32_t mode;        // enum mode_bit
   uint32_t pending;     // enum pending
   uint64_t jump_key;    // mode, TLB context and its generation in one word
-  struct block **chain; // slot to fill with the block that comes next, or NULL
-  uint32_t chain_mode;  // mode of the block that the slot belongs to
-  uint32_t pad2;
   int64_t stolen;       // instructions taken from left by cpu_kick
   int64_t slice;        // left at the start of the slice
   const struct op *patched; // op whose handler was replaced by op_leave after a device access

@@ -242,7 +242,8 @@ enum decode_status decode_block(struct decoder *d, struct block *b, const uint8_
   }
   b->count = n;
   b->bytes = off;
-  b->ops[n] = (struct op){.fn = op_end, .off = off, .index = n, .row = ZYDIS_MNEMONIC_NOP};
+  bool go = (b->mode & (MODE_CS64 | MODE_FLAT)) && !(b->mode & MODE_STEP);
+  b->ops[n] = (struct op){.fn = go ? op_end_go : op_end, .off = off, .index = n, .row = ZYDIS_MNEMONIC_NOP};
   if (n == 0)
     return st;
   return DECODE_OK;

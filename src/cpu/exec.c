@@ -72,7 +72,6 @@ static void stop_at(struct cpu *c, const struct op *op)
 void op_end(struct cpu *c, const struct op *op)
 {
   c->ip = op_ip(c, op);
-  c->chain = &c->block->next[1];
 }
 
 void op_leave(struct cpu *c, const struct op *op)

@@ -59,6 +59,7 @@ void op_ud(struct cpu *c, const struct op *op);
 void op_nm(struct cpu *c, const struct op *op);
 // Ends a block that was cut (page end, BLOCK_MAX): c->ip = this op's address.
 void op_end(struct cpu *c, const struct op *op);
+void op_end_go(struct cpu *c, const struct op *op); // the same, straight on: for blocks whose branches may link
 // Takes the place of the op after a device access or a write to its own code: ends the block there.
 void op_leave(struct cpu *c, const struct op *op);
 

@@ -50,7 +50,7 @@ static void reset_core(struct cpu *c)
   c->in_smm = false;
   c->monitor_armed = false;
   c->at = NULL;
-  c->chain = NULL;
+
 }
 
 void cpu_reset(struct cpu *c)

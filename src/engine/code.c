@@ -77,7 +77,6 @@ void code_empty(struct code *k)
   memset(k->scratch, 0, sizeof k->scratch);
   for (unsigned i = 0; i < k->count; i++) {
     memset(k->cpus[i]->jumps, 0, sizeof k->cpus[i]->jumps);
-    k->cpus[i]->chain = NULL;
     k->cpus[i]->block = NULL;
     k->cpus[i]->at = NULL;
   }

@@ -136,14 +136,6 @@ static inline struct block *lookup(struct engine *e, struct cpu *c)
   return b;
 }
 
-// Links the block that ran last to the one that follows, if the link cannot go stale: same page, same mode.
-static inline void link_blocks(struct cpu *c, struct block *b)
-{
-  if (c->chain && ((c->r[REG_IP] ^ c->ip) >> 12) == 0 && c->chain_mode == b->mode && b->ram != RAM_NONE)
-    *c->chain = b;
-  c->chain = NULL;
-}
-
 static void run_block(struct cpu *c, struct block *b)
 {
   c->r[REG_IP] = c->ip;
@@ -167,7 +159,6 @@ static void step_one(struct engine *e, struct cpu *c)
 {
   uint32_t old_shadow = c->shadow;
   bool trap = (c->sysflags & FL_TF) != 0;
-  c->chain = NULL;
   if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && old_shadow != SHADOW_MOV_SS && !debug_check_fetch(c))
     return;
   struct block *b = find(e, c, c->mode | MODE_STEP);
@@ -180,7 +171,6 @@ static void step_one(struct engine *e, struct cpu *c)
   c->rf_clear = true;
   c->trap_tf = trap;
   run_block(c, b);
-  c->chain = NULL;
   if (c->faulted) {
     c->shadow_next = SHADOW_NONE;
     return;
@@ -202,7 +192,6 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
   fpu_enter(c);
   for (;;) {
     if (unlikely(c->faulted)) {
-      c->chain = NULL;
       except_deliver(c);
       c->shadow = c->shadow_next = SHADOW_NONE;
       c->db_bits = 0;
@@ -210,7 +199,6 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
     if (unlikely(c->db_bits) && c->shadow != SHADOW_MOV_SS) {
       uint64_t bits = c->db_bits;
       c->db_bits = 0;
-      c->chain = NULL;
       except_debug_trap(c, bits);
       continue;
     }
@@ -242,8 +230,6 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       step_one(e, c);
       continue;
     }
-    link_blocks(c, b);
-    c->chain_mode = b->mode & (MODE_CS64 | MODE_FLAT) ? b->mode : ~0u;
     run_block(c, b);
     c->shadow = c->shadow_next;
     c->shadow_next = SHADOW_NONE;

@@ -109,6 +109,11 @@ static void ret_32(struct cpu *c, const struct op *op)
   return go_indirect(c, to);
 }
 
+void op_end_go(struct cpu *c, const struct op *op)
+{
+  return go_direct(c, op_ip(c, op), 1);
+}
+
 enum width { W_64, W_32, W_ANY };
 
 // Which kind of hot handler serves this branch in this mode.

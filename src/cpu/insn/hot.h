@@ -35,18 +35,22 @@ static inline void go_indirect(struct cpu *c, uint64_t ip)
 #endif
 }
 
-// Direct: through the block's own link if the target is in the same page. slot 0: taken, 1: fall-through.
+// Direct: through the block's own link, which is made here if the target is in the same page. slot 0: taken, 1:
+// fall-through. Only for blocks of 64-bit or flat code that are no MODE_STEP blocks.
 static inline void go_direct(struct cpu *c, uint64_t ip, unsigned slot)
 {
+  c->ip = ip;
 #if OP_CHAIN
   struct block *b = c->block->next[slot];
-  if (likely(b && !b->dead)) {
-    c->ip = ip;
+  if (likely(b && !b->dead))
     return enter_block(c, b, ip);
+  struct jump *j = jump_slot(c, ip);
+  if (j->ip == ip && j->key == c->jump_key && !j->block->dead) {
+    if (((c->r[REG_IP] ^ ip) >> 12) == 0)
+      c->block->next[slot] = j->block;
+    return enter_block(c, j->block, ip);
   }
 #endif
-  c->chain = &c->block->next[slot];
-  return go_indirect(c, ip);
 }
 
 // ---- conditions, in the order of the opcode's low nibble ----
