@@ -67,7 +67,7 @@ static uint64_t key_number(struct cpu *c, const struct view *v)
   if (c->mode & MODE_FLAT)
     return v->epoch;
   struct tlb *t = c->tlbs;
-  struct tlb_cs *k = &t->cs[(cs->base >> 4 ^ cs->base >> 12) & 7];
+  struct tlb_cs *k = &t->cs[(uint32_t)(cs->base >> 4) * 0x9e3779b1u >> 28];
   if (k->epoch != v->epoch || k->base != cs->base || k->limit != cs->limit)
     *k = (struct tlb_cs){v->epoch, cs->base, ++t->epochs, cs->limit};
   return k->number;

@@ -89,7 +89,7 @@ struct tlb {
   struct tlb_cs {
     uint64_t epoch, base, number;
     uint32_t limit;
-  } cs[8];
+  } cs[16];
 
   uint64_t walks, fills, flushes;
 };
