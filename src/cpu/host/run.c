@@ -343,7 +343,8 @@ static void vec_restore(struct cpu *c, const struct vec_state *s)
 }
 
 // Runs an SSE stub on trial: if it raised an exception that is not masked, everything is put back, the flags
-// stay in MXCSR, and #XF (or #UD without CR4.OSXMMEXCPT) is raised. APM1 4.10.
+// stay in MXCSR, and #XF (or #UD without CR4.OSXMMEXCPT) is raised. APM1 4.10. One thing is not exact: PE beside an
+// unmasked overflow or underflow comes from the masked result, the processor's from one of unbounded exponent.
 static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
 {
   struct vec_state s;
@@ -351,11 +352,14 @@ static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
   memcpy(s.r, c->r, sizeof s.r);
   s.fl = c->fl;
   uint32_t live = read_mxcsr(), unmasked = ~c->fx.mxcsr >> 7 & FE_ALL;
+  if (unmasked & FE_UE)
+    live &= ~MXCSR_FZ; // counts only while underflow is masked
   write_mxcsr(live & ~MXCSR_FLAGS);
   call(c, op, mem);
   uint32_t raised = read_mxcsr() & MXCSR_FLAGS;
   if ((unmasked & FE_UE) && !(raised & (FE_UE | (unmasked & (FE_IE | FE_DE | FE_ZE))))) {
-    // Unmasked, a tiny result counts even if it is exact; flushing to zero shows it.
+    // Unmasked, a tiny result counts even if it is exact; flushing to zero shows it (but not for VCVTPS2PH,
+    // which does not flush: there an exact tiny half is not reported).
     struct vec_state done;
     memcpy(done.v, c->v, sizeof done.v);
     memcpy(done.r, c->r, sizeof done.r);
@@ -368,11 +372,28 @@ static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
   }
   if (raised & unmasked & (FE_IE | FE_DE | FE_ZE)) // found before computing: no result, no flags of it
     raised &= FE_IE | FE_DE | FE_ZE;
-  write_mxcsr(live | raised);
+  write_mxcsr(live | raised | (c->fx.mxcsr & MXCSR_FZ));
   if (!(raised & unmasked))
     return true;
   vec_restore(c, &s);
   return raise(c, c->cr4 & CR4_OSXMMEXCPT ? VEC_XF : VEC_UD);
+}
+
+// A conversion to or from MMX raised #XF: the registers are as in c->fx, but in MMX mode already,
+// unless MMX registers were only a memory operand's stand-in.
+static void mmx_undo(struct cpu *c, const struct op *op)
+{
+  uint8_t st[8][16];
+  unsigned top = c->fx.fsw >> 11 & 7;
+  c->x87_live = false;
+  __asm__ volatile("fninit");
+  if ((op->flags & OPF_MEM) && (op->row == ZYDIS_MNEMONIC_CVTPI2PS || op->row == ZYDIS_MNEMONIC_CVTPI2PD))
+    return;
+  memcpy(st, c->fx.st, sizeof st);
+  for (unsigned i = 0; i < 8; i++)
+    memcpy(c->fx.st[i], st[(i - top) & 7], 16);
+  c->fx.fsw &= ~FSW_TOP;
+  c->fx.ftw = 0xff;
 }
 
 static bool checked(struct cpu *c, const struct op *op)
@@ -412,10 +433,8 @@ static bool checked(struct cpu *c, const struct op *op)
       fpu_need(c);
     }
     if (!sse_unmasked(c, op, mem)) {
-      if (attr & HA_MMX) {
-        c->x87_live = false;
-        __asm__ volatile("fninit");
-      }
+      if (attr & HA_MMX)
+        mmx_undo(c, op);
       return false;
     }
   } else {

@@ -20,6 +20,9 @@ static struct shape look(const ZydisDecodedInstruction *zi, const ZydisDecodedOp
     if (zo[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
       continue;
     switch (ZydisRegisterGetClass(zo[i].reg.value)) {
+    case ZYDIS_REGCLASS_X87:
+      s.x87 = true;
+      break;
     case ZYDIS_REGCLASS_MMX:
       s.mmx = true;
       break;
@@ -32,13 +35,25 @@ static struct shape look(const ZydisDecodedInstruction *zi, const ZydisDecodedOp
     }
   }
   ZydisISASet set = zi->meta.isa_set;
-  s.x87 = set == ZYDIS_ISA_SET_X87 || set == ZYDIS_ISA_SET_FCMOV || set == ZYDIS_ISA_SET_SSE3X87;
+  s.x87 |= set == ZYDIS_ISA_SET_X87 || set == ZYDIS_ISA_SET_FCMOV || set == ZYDIS_ISA_SET_SSE3X87;
   switch (zi->mnemonic) {
   case ZYDIS_MNEMONIC_CVTPI2PS: // with a memory operand too
   case ZYDIS_MNEMONIC_CVTPI2PD:
     s.mmx = true;
     break;
-  case ZYDIS_MNEMONIC_VZEROALL:
+  case ZYDIS_MNEMONIC_CVTPS2PI: // these name no vector register if the operand is in memory
+  case ZYDIS_MNEMONIC_CVTTPS2PI:
+  case ZYDIS_MNEMONIC_CVTPD2PI:
+  case ZYDIS_MNEMONIC_CVTTPD2PI:
+  case ZYDIS_MNEMONIC_CVTSS2SI:
+  case ZYDIS_MNEMONIC_CVTTSS2SI:
+  case ZYDIS_MNEMONIC_CVTSD2SI:
+  case ZYDIS_MNEMONIC_CVTTSD2SI:
+  case ZYDIS_MNEMONIC_VCVTSS2SI:
+  case ZYDIS_MNEMONIC_VCVTTSS2SI:
+  case ZYDIS_MNEMONIC_VCVTSD2SI:
+  case ZYDIS_MNEMONIC_VCVTTSD2SI:
+  case ZYDIS_MNEMONIC_VZEROALL: // nor do these
   case ZYDIS_MNEMONIC_VZEROUPPER:
     s.vec = true;
     break;

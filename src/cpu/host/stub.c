@@ -142,10 +142,7 @@ static bool make_plan(struct plan *p, ZydisEncoderRequest *rq, const ZydisDecode
         eo->reg.value = same_width(class, host);
       break;
     }
-    case ZYDIS_REGCLASS_FLAGS:
-      p->flags_out |= write;
-      p->flags_in |= read || write; // what the instruction leaves alone must be there
-      break;
+    case ZYDIS_REGCLASS_FLAGS: // its actions are not reliable (ADCX)
     case ZYDIS_REGCLASS_X87:
     case ZYDIS_REGCLASS_MMX:
       break;
@@ -155,6 +152,11 @@ static bool make_plan(struct plan *p, ZydisEncoderRequest *rq, const ZydisDecode
         break;
       return false;
     }
+  }
+  if (zi->cpu_flags) {
+    const ZydisAccessedFlags *f = zi->cpu_flags;
+    p->flags_out = (f->modified | f->set_0 | f->set_1 | f->undefined) & FL_ARITH;
+    p->flags_in = p->flags_out || (f->tested & FL_ARITH); // what the instruction leaves alone must be there
   }
   for (int i = 0; i < 16; i++) {
     if (p->gpr[i].high && (p->gpr[i].write || p->gpr[i].hostreg == 0))
