@@ -60,7 +60,9 @@ void cpu_reset(struct cpu *c)
   for (unsigned i = 0; i < 16; i++)
     for (unsigned j = 0; j < sizeof c->v[0]; j++)
       c->v[i][j] = 0;
-  c->pending = 0;
+  c->pending &= PEND_STOP;
+  c->xcr0 = XCR0_X87;
+  c->pkru = 0;
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;
   msr_reset(c);
   fpu_reset(c);
