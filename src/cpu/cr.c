@@ -1,8 +1,8 @@
 // Control registers and EFER; see cr.h.
 //
-// What a write flushes is APM2 5.5.3: CR0.PG, CR4.PAE, PSE, PGE and clearing PCIDE empty the ASID's part of the TLB,
-// global pages too; a load of CR3 empties the PCID but for global pages. What only changes rights (WP, SMEP, SMAP,
-// PKE, NXE) removes nothing: views are made anew for new rights (tlb_select).
+// What a write flushes is APM2 5.5.3: CR0.PG, CR4.PAE, PSE, PGE and clearing PCIDE empty the ASID's part of
+// the TLB, global pages too; a load of CR3 empties the PCID but for global pages. What only changes rights
+// (WP, SMEP, SMAP, PKE, NXE) removes nothing: views are made anew for new rights (tlb_select).
 #include "cpu/cr.h"
 
 #include "cpu/lapic.h"
@@ -10,7 +10,8 @@
 #include "cpu/model.h"
 
 #define CR3_NO_FLUSH (1ull << 63)
-#define CR0_KNOWN    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_KNOWN                                                                                            \
+  (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 static uint16_t current_pcid(const struct cpu *c)
 {
@@ -119,10 +120,10 @@ uint64_t cr4_allowed(const struct cpu *c)
     uint32_t bits;
     enum feature feature;
   } rows[] = {
-      {CR4_VME | CR4_PVI, FEAT_VME}, {CR4_TSD, FEAT_TSC},   {CR4_DE, FEAT_DE},
-      {CR4_PSE, FEAT_PSE},           {CR4_PAE, FEAT_PAE},   {CR4_MCE, FEAT_MCE},
-      {CR4_PGE, FEAT_PGE},           {CR4_PCE, FEAT_NONE},  {CR4_OSFXSR, FEAT_FXSR},
-      {CR4_OSXMMEXCPT, FEAT_SSE},    {CR4_UMIP, FEAT_UMIP}, {CR4_FSGSBASE, FEAT_FSGSBASE},
+      {CR4_VME | CR4_PVI, FEAT_VME}, {CR4_TSD, FEAT_TSC},       {CR4_DE, FEAT_DE},
+      {CR4_PSE, FEAT_PSE},           {CR4_PAE, FEAT_PAE},       {CR4_MCE, FEAT_MCE},
+      {CR4_PGE, FEAT_PGE},           {CR4_PCE, FEAT_NONE},      {CR4_OSFXSR, FEAT_FXSR},
+      {CR4_OSXMMEXCPT, FEAT_SSE},    {CR4_UMIP, FEAT_UMIP},     {CR4_FSGSBASE, FEAT_FSGSBASE},
       {CR4_PCIDE, FEAT_PCID},        {CR4_OSXSAVE, FEAT_XSAVE}, {CR4_SMEP, FEAT_SMEP},
       {CR4_SMAP, FEAT_SMAP},         {CR4_PKE, FEAT_PKU},
   };

@@ -1,6 +1,7 @@
 // From segment and offset to a linear address, with every check of segmentation. APM2 4.5, 4.12; APM1 2.1.
 //
-// The flat forms never come here (EA_64, EA_SEG64, EA_A32 in mem.h): non-canonical addresses are found by mem.c.
+// The flat forms never come here (EA_64, EA_SEG64, EA_A32 in mem.h): non-canonical addresses are found by
+// mem.c.
 #include "cpu/mem.h"
 
 #include "cpu/except.h"

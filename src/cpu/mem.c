@@ -1,7 +1,7 @@
 // Memory accesses that the fast path of a TLB view cannot make; see mem.h.
 //
-// Invariant: every page of an access is translated, with the rights it needs, before a byte moves. A slot of a view
-// stays valid while the other page of the same access is filled: neighbours have different slots.
+// Invariant: every page of an access is translated, with the rights it needs, before a byte moves. A slot of
+// a view stays valid while the other page of the same access is filled: neighbours have different slots.
 #include "cpu/mem.h"
 
 #include "cpu/except.h"
@@ -125,8 +125,8 @@ static void stop(struct cpu *c, const struct op *op)
     cpu_stop_block(c, op);
 }
 
-static void page_read(struct cpu *c, const struct access_path *a, const struct tlb_cold *k, uint64_t la, void *buf,
-                      unsigned len)
+static void page_read(struct cpu *c, const struct access_path *a, const struct tlb_cold *k, uint64_t la,
+                      void *buf, unsigned len)
 {
   if (likely(k->ram != RAM_NONE)) {
     memcpy(buf, c->ram->mem + k->ram + (la & 0xfff), len);
@@ -146,8 +146,8 @@ static void page_read(struct cpu *c, const struct access_path *a, const struct t
   stop(c, a->op);
 }
 
-static void page_write(struct cpu *c, const struct access_path *a, struct tlb_cold *k, uint64_t la, const void *buf,
-                       unsigned len)
+static void page_write(struct cpu *c, const struct access_path *a, struct tlb_cold *k, uint64_t la,
+                       const void *buf, unsigned len)
 {
   if (likely(k->ram != RAM_NONE)) {
     uint64_t off = k->ram + (la & 0xfff);
@@ -187,7 +187,8 @@ static void watch(struct cpu *c, const struct access_path *a, uint64_t la, unsig
     stop(c, a->op);
 }
 
-static bool access_all(struct cpu *c, const struct access_path *a, uint64_t la, void *buf, unsigned len, bool write)
+static bool access_all(struct cpu *c, const struct access_path *a, uint64_t la, void *buf, unsigned len,
+                       bool write)
 {
   if (!check_address(c, a, la, len))
     return false;

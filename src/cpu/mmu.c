@@ -1,8 +1,8 @@
 // The page walker; see mmu.h.
 //
-// Invariant: the accessed bit of an entry is set before the next level is read, that of the last level (with the
-// dirty bit) only when the access is allowed. Every reference to a table goes through table_ref, which is where
-// a second stage of translation belongs.
+// Invariant: the accessed bit of an entry is set before the next level is read, that of the last level (with
+// the dirty bit) only when the access is allowed. Every reference to a table goes through table_read, which
+// is where a second stage of translation belongs.
 #include "cpu/mmu.h"
 
 #include "cpu/model.h"
@@ -213,7 +213,8 @@ static bool walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, 
   for (unsigned level = f.top;; level--) {
     unsigned shift = 12 + (level - 1) * f.index;
     struct table_ref ref;
-    uint64_t entry = table_read(c, &ref, table + (la >> shift & bits(f.index - 1, 0)) * f.size, f.size, debug);
+    uint64_t entry =
+        table_read(c, &ref, table + (la >> shift & bits(f.index - 1, 0)) * f.size, f.size, debug);
     if (!(entry & PTE_P))
       return fault(w, 0);
     bool leaf = is_leaf(c, level, entry);
@@ -254,11 +255,8 @@ static bool walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, 
 
 static bool unpaged(uint64_t la, struct walk *w)
 {
-  *w = (struct walk){.pa = la & ~0xfffull,
-                     .shift = 12,
-                     .gshift = 12,
-                     .perm = PERM_USER | PERM_WRITE | PERM_DIRTY,
-                     .pat = 6};
+  *w = (struct walk){
+      .pa = la & ~0xfffull, .shift = 12, .gshift = 12, .perm = PERM_USER | PERM_WRITE | PERM_DIRTY, .pat = 6};
   return true;
 }
 

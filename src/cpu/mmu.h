@@ -1,8 +1,7 @@
 // The page walker: from a linear address to a physical one, by the tables that CR3 names.
 //
-// One walker for all paging modes. What a walk finds (struct walk) does not depend on who asks; what the asker
-// may do with it is mmu_rights, which is also applied to what the TLB kept of a walk.
-// APM2 chapter 5.
+// One walker for all paging modes. What a walk finds (struct walk) does not depend on who asks; what the
+// asker may do with it is mmu_rights, which is also applied to what the TLB kept of a walk. APM2 chapter 5.
 #ifndef CPU_MMU_H
 #define CPU_MMU_H
 
@@ -31,30 +30,30 @@ enum pf_error {
 };
 
 struct walk {
-  uint64_t pa;     // of the page, aligned to its size
-  uint8_t shift;   // log2 of the size: 12, 21, 22, 30
-  uint8_t gshift;  // the size by the guest's own tables: what INVLPG removes
-  uint8_t perm;    // enum mmu_perm
+  uint64_t pa;    // of the page, aligned to its size
+  uint8_t shift;  // log2 of the size: 12, 21, 22, 30
+  uint8_t gshift; // the size by the guest's own tables: what INVLPG removes
+  uint8_t perm;   // enum mmu_perm
   uint8_t pkey;
-  uint8_t pat;     // memory type by PAT
-  uint32_t error;  // on a fault: for #PF
+  uint8_t pat;    // memory type by PAT
+  uint32_t error; // on a fault: for #PF
 };
 
-// Walks for an access that needs `need` (one of enum mmu_right) with the rights of `view`; sets accessed and dirty
-// bits. False: a page fault, w->error. Valid with paging off too.
+// Walks for an access that needs `need` (one of enum mmu_right) with the rights of `view`; sets accessed and
+// dirty bits. False: a page fault, w->error. Valid with paging off too.
 bool mmu_walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, struct walk *w);
 // Without rights or side effects, for the debugger; false if not mapped.
 bool mmu_peek(struct cpu *c, uint64_t la, struct walk *w);
 
-// What the view gives on a page, with the current CR0.WP, CR4, EFER.NXE and PKRU: a mask of enum mmu_right. *pk
-// (may be NULL) becomes what the protection key takes away.
+// What the view gives on a page, with the current CR0.WP, CR4, EFER.NXE and PKRU: a mask of enum mmu_right.
+// *pk (may be NULL) becomes what the protection key takes away.
 unsigned mmu_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey, unsigned *pk);
 
 // The error code of a #PF for an access without the bits that the walk decides (P, RSVD, PK).
 uint32_t mmu_error(const struct cpu *c, enum tlb_view view, unsigned need);
 
-// CR3 in a task switch: the check (false: #GP raised, PDPTEs of PAE paging), and after the point of no return the
-// load. Implemented in cr.c.
+// CR3 in a task switch: the check (false: #GP raised, PDPTEs of PAE paging), and after the point of no return
+// the load. Implemented in cr.c.
 bool mmu_cr3_check(struct cpu *c, uint32_t v);
 void mmu_cr3_load(struct cpu *c, uint32_t v);
 

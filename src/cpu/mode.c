@@ -1,7 +1,7 @@
 // What decoded code and memory accesses depend on, worked out from the state: mode bits and the TLB view.
 //
-// Invariant: after cpu_mode_update c->mode, c->tlb and c->jump_key agree with the registers; cpu_changed says that
-// they may not. RF and the delivery of single steps are the engine's.
+// Invariant: after cpu_mode_update c->mode, c->tlb and c->jump_key agree with the registers; cpu_changed says
+// that they may not. RF and the delivery of single steps are the engine's.
 #include "cpu/cpu.h"
 
 #include "cpu/except.h"
@@ -47,7 +47,8 @@ static uint32_t fpu_mode(const struct cpu *c)
     m |= MODE_TS;
   if (!(c->cr4 & CR4_OSFXSR))
     m |= MODE_NO_SSE;
-  if (!(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & (XCR0_SSE | XCR0_AVX)) != (XCR0_SSE | XCR0_AVX) || !cpu_protected(c))
+  if (!(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & (XCR0_SSE | XCR0_AVX)) != (XCR0_SSE | XCR0_AVX) ||
+      !cpu_protected(c))
     m |= MODE_NO_AVX;
   if ((c->fx.mxcsr & 0x1f80) != 0x1f80)
     m |= MODE_XMASK;

@@ -1,7 +1,7 @@
 // The TLB as the rest of the processor sees it: contexts, and the flushes of the architecture. See tlb.h.
 //
-// Invariant: after every function here c->tlb and c->jump_key belong to the current context, privilege and control
-// bits, and no jump key stands for two different sets of translations.
+// Invariant: after every function here c->tlb and c->jump_key belong to the current context, privilege and
+// control bits, and no jump key stands for two different sets of translations.
 #include "cpu/tlb.h"
 
 #include <stdlib.h>
@@ -191,8 +191,8 @@ static void page_flushed(struct cpu *c, const char *what, uint64_t la, unsigned 
 {
   c->tlbs->flushes++;
   if (log_on(c->log, LOG_MMU))
-    log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s of %016llx, ASID %u\n", c->index, what, (unsigned long long)la,
-             asid);
+    log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s of %016llx, ASID %u\n", c->index, what,
+             (unsigned long long)la, asid);
   tlb_select(c);
 }
 

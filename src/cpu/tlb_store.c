@@ -1,6 +1,7 @@
 // The tagged store: set-associative, one entry per page of any size. See tlb_store.h; APM2 5.5, 15.16.
 //
-// Invariant: an address has at most one entry alive per {ASID, PCID} and size, global ones counted for every PCID.
+// Invariant: an address has at most one entry alive per {ASID, PCID} and size, global ones counted for every
+// PCID.
 #include "cpu/tlb_store.h"
 
 #include "cpu/msr.h"
@@ -10,7 +11,7 @@
 static uint64_t key_of(uint64_t la, uint16_t asid, unsigned class)
 {
   uint64_t page = (la & 0xffffffffffffull) >> tlb_shifts[class] << (tlb_shifts[class] - 12);
-  return page | (uint64_t)asid << 36 | (uint64_t)class << 52 | KEY_USED;
+  return page | (uint64_t)asid << 36 | (uint64_t) class << 52 | KEY_USED;
 }
 
 // The set does not depend on the PCID: a global entry must be found from each.
@@ -41,7 +42,7 @@ static unsigned class_of(unsigned shift)
 
 struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
 {
-  for (unsigned class = 0; class < 4; class++) {
+  for (unsigned class = 0; class < 4; class ++) {
     if (!(t->classes >> class & 1))
       continue;
     uint64_t key = key_of(la, t->asid, class);
@@ -106,7 +107,7 @@ static void kill_fractured(struct tlb *t, uint64_t la, uint16_t asid, uint16_t p
 
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
 {
-  for (unsigned class = 0; class < 4; class++) {
+  for (unsigned class = 0; class < 4; class ++) {
     if (!(t->classes >> class & 1))
       continue;
     uint64_t key = key_of(la, asid, class);

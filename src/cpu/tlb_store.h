@@ -1,8 +1,8 @@
 // Inside the TLB: the tagged store, contexts and their views. For tlb*.c, mem.c and tests.
 //
-// Time here is a counter that a flush advances. An entry remembers when it was born; a flush of a scope (all, an
-// ASID, a PCID) notes the time, and entries of the scope that were born before it are dead. So a flush costs the
-// same whatever it removes.
+// Time here is a counter that a flush advances. An entry remembers when it was born; a flush of a scope (all,
+// an ASID, a PCID) notes the time, and entries of the scope that were born before it are dead. So a flush
+// costs the same whatever it removes.
 //
 // A view is a cache of what the store and the tables allow: it can be dropped at any time, and it never
 // holds what the store's flush rules would have removed.
@@ -24,44 +24,44 @@ _Static_assert(VIEW_SLOW == VIEWS, "the view that is never filled comes last");
 static const uint8_t tlb_shifts[4] = {12, 21, 22, 30};
 
 struct tlb_entry {
-  uint64_t key;  // page number, ASID, size class; 0: empty
+  uint64_t key; // page number, ASID, size class; 0: empty
   uint64_t born;
-  uint64_t pa;   // aligned to the size
+  uint64_t pa; // aligned to the size
   uint16_t pcid;
-  uint8_t perm;  // enum mmu_perm
+  uint8_t perm; // enum mmu_perm
   uint8_t pkey, pat;
   uint8_t gshift; // size by the guest's own tables
 };
 
 // What does not fit into struct tlbe: for the slow path.
 struct tlb_cold {
-  uint64_t la;   // page address, or TLB_NONE: the slot is empty
+  uint64_t la; // page address, or TLB_NONE: the slot is empty
   uint64_t pa;
-  uint64_t ram;  // RAM offset of the page, or RAM_NONE
+  uint64_t ram;   // RAM offset of the page, or RAM_NONE
   uint8_t rights; // enum mmu_right; MMU_W only if the dirty bit is set too
-  uint8_t shift; // what INVLPG of any address in it removes
+  uint8_t shift;  // what INVLPG of any address in it removes
   bool global, rom, watched;
-  bool logged;   // in the log
+  bool logged; // in the log
 };
 
 struct view {
   struct tlbe hot[TLB_SIZE];
   struct tlb_cold cold[TLB_SIZE];
   bool ready;
-  uint64_t epoch; // a number that no other state of any view has
+  uint64_t epoch;                   // a number that no other state of any view has
   uint64_t large[VIEW_FILTER / 64]; // filter: pages above 4 KB of which there are pieces
   uint64_t code[VIEW_FILTER / 64];  // filter: pages that code was fetched from
   uint64_t write[VIEW_FILTER / 64]; // filter: RAM pages with a write tag
-  unsigned count; // slots in the log
+  unsigned count;                   // slots in the log
   uint16_t log[TLB_SIZE];
 };
 
 struct tlb_context {
   uint16_t asid, pcid;
   bool used;
-  bool drop;      // the views are void: cleared when next selected
+  bool drop;       // the views are void: cleared when next selected
   uint64_t rights; // the control bits under which the views were filled
-  uint64_t last;  // for eviction
+  uint64_t last;   // for eviction
   struct view view[VIEWS];
 };
 
@@ -70,7 +70,7 @@ struct tlb {
   uint64_t all_time;
   struct tlb_asid {
     uint64_t all, nonglobal;
-  } *asid_time;
+  } * asid_time;
   uint64_t *pcid_time;
   struct tlb_entry *store; // STORE_SETS * STORE_WAYS
   uint8_t classes;         // sizes that the store may hold
@@ -125,8 +125,8 @@ void tlb_view_protect(struct view *v, uint64_t ram);
 
 // Fills the view's slot for la so that the access can be made. NULL: a page fault with *error.
 struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, uint32_t *error);
-// Gives the slot a tag for fetching (its page is RAM or ROM and may be executed), or for writing, if its page allows
-// that now.
+// Gives the slot a tag for fetching (its page is RAM or ROM and may be executed), or for writing, if its page
+// allows that now.
 void tlb_allow_fetch(struct view *v, const struct tlb_cold *k);
 void tlb_allow_write(struct cpu *c, struct view *v, const struct tlb_cold *k);
 

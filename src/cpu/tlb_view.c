@@ -1,8 +1,8 @@
 // Views: what makes an access fast, filled from the store and the walker. See tlb.h and tlb_store.h.
 //
-// Invariants: a slot's hot tags name the page of its cold part or nothing; a write tag is only on plain RAM pages
-// without decoded code and without a waiting monitor, and their RAM_WTLB flag is set; watched pages have no data
-// tags.
+// Invariants: a slot's hot tags name the page of its cold part or nothing; a write tag is only on plain RAM
+// pages without decoded code and without a waiting monitor, and their RAM_WTLB flag is set; watched pages
+// have no data tags.
 #include "cpu/except.h"
 #include "cpu/lapic.h"
 #include "cpu/tlb_store.h"
@@ -66,7 +66,7 @@ void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only)
   // Code of this page may still be known to the jump cache although the slot went to another page since.
   bool code = filter_has(v->code, hash(la >> 12));
   bool large = false;
-  for (unsigned class = 1; class < 4; class++)
+  for (unsigned class = 1; class < 4; class ++)
     large |= filter_has(v->large, large_hash(la, tlb_shifts[class]));
   if (large) {
     code = true;

@@ -1,7 +1,7 @@
 // Control registers, TLB and cache management, protection keys: APM3, the instructions' own pages.
 //
-// There is no cache whose contents differ from memory, and memory is accessed in program order: write-backs, fences
-// and prefetches have nothing to do but their checks.
+// There is no cache whose contents differ from memory, and memory is accessed in program order: write-backs,
+// fences and prefetches have nothing to do but their checks.
 #include "cpu/insn/paging.h"
 
 #include "cpu/cr.h"
@@ -72,7 +72,8 @@ bool x_lmsw(struct cpu *c, const struct op *op)
   if (!rm_get(c, op, 1, &v))
     return false;
   // PE can be set but not cleared.
-  return cr0_write(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) | (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)));
+  return cr0_write(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) |
+                          (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)));
 }
 
 bool x_smsw(struct cpu *c, const struct op *op)

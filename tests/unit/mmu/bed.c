@@ -78,6 +78,8 @@ static void device_write(void *dev, uint64_t off, unsigned size, uint64_t value,
   struct bed *b = dev;
   b->device_writes++;
   b->device_value = value;
+  if (b->device_drops)
+    tlb_map_changed(b->c);
 }
 static const struct bus_ops device_ops = {.read = device_read, .write = device_write, .max_size = 8};
 
@@ -132,7 +134,8 @@ struct bed *bed_new(enum paging paging)
   c->fx.fcw = 0x37f;
   assert_true(tlb_init(c, 4));
   for (unsigned i = 0; i < SEG_COUNT; i++)
-    c->seg[i] = (struct seg){.limit = 0xffffffff, .attr = SEGA_P | SEGA_S | SEGA_DB | SEGA_G | (i == SEG_CS ? 0xb : 3)};
+    c->seg[i] = (struct seg){.limit = 0xffffffff,
+                             .attr = SEGA_P | SEGA_S | SEGA_DB | SEGA_G | (i == SEG_CS ? 0xb : 3)};
 
   b->paging = paging;
   b->next = BED_TABLES;

@@ -19,7 +19,13 @@
 #define MB (1024u * 1024u)
 
 enum {
-  P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100,
+  P = 1,
+  W = 2,
+  U = 4,
+  A = 0x20,
+  D = 0x40,
+  PS = 0x80,
+  G = 0x100,
 };
 #define NX (1ull << 63)
 
@@ -41,20 +47,22 @@ struct bed {
   struct cpu *c;
   struct region low, rom, device;
   enum paging paging;
-  uint64_t next;         // free page for a table
+  uint64_t next; // free page for a table
   // What was seen.
-  unsigned stops;        // cpu_stop_block
+  unsigned stops; // cpu_stop_block
   unsigned device_reads, device_writes;
   uint64_t device_value;
-  unsigned written;      // ram->written
+  bool device_drops; // a write empties the views, as a change of the map does
+  unsigned written;  // ram->written
   uint64_t written_off, written_len;
-  uint64_t watched;      // page with a watchpoint, or 0
+  uint64_t watched; // page with a watchpoint, or 0
 };
 
 struct bed *bed_new(enum paging paging); // tables empty, paging on, CPL 0
 void bed_free(struct bed *b);
 uint64_t bed_space(struct bed *b); // a new empty set of tables: a value for CR3
-// Maps a page of 1 << shift bytes in the tables at cr3; flags of the last level (P is added), upper levels P W U.
+// Maps a page of 1 << shift bytes in the tables at cr3; flags of the last level (P is added), upper levels P
+// W U.
 void bed_map(struct bed *b, uint64_t cr3, uint64_t la, uint64_t pa, unsigned shift, uint64_t flags);
 // Physical address of the entry at a level (1: the page table), 0 if the tables do not reach that far.
 uint64_t bed_entry(struct bed *b, uint64_t cr3, uint64_t la, unsigned level);
@@ -70,19 +78,19 @@ bool bed_read(struct bed *b, uint64_t la, uint64_t *v);
 bool bed_write(struct bed *b, uint64_t la, uint64_t v);
 bool bed_fetch(struct bed *b, uint64_t la, uint64_t *ram);
 // Reads, and the value must be the address of the page that was meant.
-#define assert_reads(b, la, pa)                                                                     \
-  do {                                                                                              \
-    uint64_t v_ = 1;                                                                                \
-    assert_true(bed_read((b), (la), &v_));                                                          \
-    assert_int_equal(v_, (pa));                                                                     \
+#define assert_reads(b, la, pa)                                                                              \
+  do {                                                                                                       \
+    uint64_t v_ = 1;                                                                                         \
+    assert_true(bed_read((b), (la), &v_));                                                                   \
+    assert_int_equal(v_, (pa));                                                                              \
   } while (0)
-#define assert_fault(b, la, code)                                                                   \
-  do {                                                                                              \
-    uint64_t v_;                                                                                    \
-    assert_false(bed_read((b), (la), &v_));                                                         \
-    assert_int_equal((b)->c->fault.vector, VEC_PF);                                                 \
-    assert_int_equal((b)->c->fault.error, (code));                                                  \
-    assert_int_equal((b)->c->fault.address, (la));                                                  \
+#define assert_fault(b, la, code)                                                                            \
+  do {                                                                                                       \
+    uint64_t v_;                                                                                             \
+    assert_false(bed_read((b), (la), &v_));                                                                  \
+    assert_int_equal((b)->c->fault.vector, VEC_PF);                                                          \
+    assert_int_equal((b)->c->fault.error, (code));                                                           \
+    assert_int_equal((b)->c->fault.address, (la));                                                           \
   } while (0)
 
 #endif

@@ -1,5 +1,5 @@
-// Accesses off the fast path: page crossings, devices, ROM, code pages, watchpoints, alignment; segment checks; what
-// control registers accept.
+// Accesses off the fast path: page crossings, devices, ROM, code pages, watchpoints, alignment; segment
+// checks; what control registers accept.
 #include <string.h>
 
 #include "bed.h"
@@ -105,6 +105,20 @@ static void devices_are_reached_over_the_bus(void **state)
   uint8_t code[3];
   assert_int_equal(mem_fetch_bytes(b->c, 0x5000, code, 3), 3);
   assert_int_equal(code[0], 0xd0);
+  bed_free(b);
+}
+
+// The device drops all TLB views in the middle of an access that goes on in RAM.
+static void a_device_may_change_the_map_during_an_access(void **state)
+{
+  struct bed *b = bed_new(PAGING_4LEVEL);
+  bed_map(b, b->c->cr3, 0x5000, BED_DEVICE, 12, W);
+  bed_map(b, b->c->cr3, 0x6000, BED_DATA, 12, W);
+  b->device_drops = true;
+  assert_true(bed_write(b, 0x5ffc, 0x1122334455667788));
+  assert_int_equal(b->device_value, 0x55667788);
+  assert_int_equal(*(uint32_t *)(b->ram.mem + BED_DATA), 0x11223344);
+  assert_int_equal(tlb_slot(b->c, 0x6000)->wtag, TLB_NONE); // and leaves no tag in the emptied view
   bed_free(b);
 }
 
@@ -341,7 +355,12 @@ static void offsets_are_cut_to_the_address_size(void **state)
   op.asz = 1;
   assert_int_equal(op_offset(c, &op), 0xdee0);
   c->r[REG_IP] = 0x400000;
-  op = (struct op){.base = REG_IP * 8, .idx = REG_ZERO * 8, .asz = 3, .disp = 0x7fffffff, .off = 5, .len = 7,
+  op = (struct op){.base = REG_IP * 8,
+                   .idx = REG_ZERO * 8,
+                   .asz = 3,
+                   .disp = 0x7fffffff,
+                   .off = 5,
+                   .len = 7,
                    .flags = OPF_RIP};
   assert_int_equal(op_offset(c, &op), 0x40000c + 0x7fffffffull);
   bed_free(b);
@@ -352,7 +371,7 @@ static void offsets_are_cut_to_the_address_size(void **state)
 struct cr_row {
   const char *what;
   enum paging paging;
-  char reg; // 0 3 4 8, e: EFER
+  char reg;            // 0 3 4 8, e: EFER
   uint64_t set, clear; // on top of what the bed has
   bool ok;
 };
@@ -385,8 +404,11 @@ static void control_registers_refuse_what_the_manual_forbids(void **state)
     const struct cr_row *r = &cr_rows[i];
     struct bed *b = bed_new(r->paging);
     struct cpu *c = b->c;
-    uint64_t *reg = r->reg == '0' ? &c->cr0 : r->reg == '3' ? &c->cr3 : r->reg == '4' ? &c->cr4
-                    : r->reg == '8' ? &c->cr8 : &c->efer;
+    uint64_t *reg = r->reg == '0'   ? &c->cr0
+                    : r->reg == '3' ? &c->cr3
+                    : r->reg == '4' ? &c->cr4
+                    : r->reg == '8' ? &c->cr8
+                                    : &c->efer;
     uint64_t before = *reg, v = (before | r->set) & ~r->clear;
     bool (*write)(struct cpu *, uint64_t) = r->reg == '0'   ? cr0_write
                                             : r->reg == '3' ? cr3_write
@@ -454,8 +476,8 @@ static void pdptes_are_loaded_with_cr3_and_checked(void **state)
   static const struct {
     unsigned bit;
     bool ok;
-  } bits[] = {{1, false}, {2, false}, {3, true}, {4, true}, {5, false}, {8, false}, {9, true}, {11, true},
-              {47, true}, {48, false}, {63, false}};
+  } bits[] = {{1, false}, {2, false}, {3, true},  {4, true},   {5, false}, {8, false},
+              {9, true},  {11, true}, {47, true}, {48, false}, {63, false}};
   for (unsigned i = 0; i < sizeof bits / sizeof bits[0]; i++) {
     bed_set(b, c->cr3, e | 1ull << bits[i].bit);
     assert_int_equal(cr3_write(c, c->cr3), bits[i].ok);
@@ -496,8 +518,8 @@ static void mode_bits_follow_the_registers(void **state)
   c->fx.fcw = 0x37e;
   c->sysflags = FL_TF;
   bed_mode(b);
-  assert_int_equal(c->mode, MODE_SS32 | MODE_FLAT | MODE_NO_AVX | MODE_TS | MODE_NO_X87 | MODE_NO_SSE | MODE_XMASK |
-                                MODE_FMASK | MODE_STEP);
+  assert_int_equal(c->mode, MODE_SS32 | MODE_FLAT | MODE_NO_AVX | MODE_TS | MODE_NO_X87 | MODE_NO_SSE |
+                                MODE_XMASK | MODE_FMASK | MODE_STEP);
   bed_free(b);
 }
 
@@ -509,6 +531,7 @@ int main(void)
       cmocka_unit_test(addresses_wrap_at_4_gb_in_legacy_mode),
       cmocka_unit_test(instructions_are_fetched_across_pages),
       cmocka_unit_test(devices_are_reached_over_the_bus),
+      cmocka_unit_test(a_device_may_change_the_map_during_an_access),
       cmocka_unit_test(rom_is_read_and_run_but_not_written),
       cmocka_unit_test(what_is_nowhere_reads_all_ones),
       cmocka_unit_test(tables_in_rom_keep_their_bits),

@@ -9,9 +9,9 @@ struct size_row {
   uint64_t la, pa;
 };
 static const struct size_row sizes[] = {
-    {PAGING_2LEVEL, 12, 0xc0123000, BED_DATA + 0x5000},   {PAGING_2LEVEL, 22, 0xc0400000, 8 * MB},
-    {PAGING_PAE, 12, 0xc0123000, BED_DATA + 0x5000},      {PAGING_PAE, 21, 0x80200000, 10 * MB},
-    {PAGING_4LEVEL, 12, 0xffff888000123000, BED_DATA},    {PAGING_4LEVEL, 21, 0x00007fff00200000, 12 * MB},
+    {PAGING_2LEVEL, 12, 0xc0123000, BED_DATA + 0x5000}, {PAGING_2LEVEL, 22, 0xc0400000, 8 * MB},
+    {PAGING_PAE, 12, 0xc0123000, BED_DATA + 0x5000},    {PAGING_PAE, 21, 0x80200000, 10 * MB},
+    {PAGING_4LEVEL, 12, 0xffff888000123000, BED_DATA},  {PAGING_4LEVEL, 21, 0x00007fff00200000, 12 * MB},
     {PAGING_4LEVEL, 30, 0xffffffff80000000, 0},
 };
 
@@ -26,7 +26,8 @@ static void each_mode_and_page_size_translates(void **state)
     const struct size_row *r = &sizes[i];
     struct bed *b = bed_new(r->paging);
     bed_map(b, b->c->cr3, r->la, r->pa, r->shift, W);
-    uint64_t size = 1ull << r->shift, first = r->shift == 30 ? BED_DATA : 0, last = r->shift == 30 ? 32 * MB : size;
+    uint64_t size = 1ull << r->shift, first = r->shift == 30 ? BED_DATA : 0,
+             last = r->shift == 30 ? 32 * MB : size;
     for (uint64_t off = first; off < last; off += 4096)
       assert_reads(b, r->la + off, r->pa + off);
     // The neighbours are not mapped.
@@ -94,18 +95,12 @@ struct rule {
 };
 static const struct rule rules[] = {
     {"0..", "1....", '*', false}, // user access to a supervisor page
-    {"1..", "1....", 'r', true},
-    {".0.", "1....", 'w', false},
-    {"11.", "1....", 'w', true},
-    {"..1", ".....", 'x', false}, // no-execute holds for all
-    {"1.0", "1....", 'x', true},
-    {"1..", "0..10", 'r', false}, // SMAP
-    {"1..", "0..10", 'w', false},
-    {"...", "0....", 'r', true},
-    {".1.", "0....", 'w', true},
-    {".0.", "01...", 'w', false}, // supervisor under WP
-    {".0.", "00...", 'w', true},
-    {"1.0", "0.1..", 'x', false}, // SMEP
+    {"1..", "1....", 'r', true},  {".0.", "1....", 'w', false},
+    {"11.", "1....", 'w', true},  {"..1", ".....", 'x', false}, // no-execute holds for all
+    {"1.0", "1....", 'x', true},  {"1..", "0..10", 'r', false}, // SMAP
+    {"1..", "0..10", 'w', false}, {"...", "0....", 'r', true},
+    {".1.", "0....", 'w', true},  {".0.", "01...", 'w', false}, // supervisor under WP
+    {".0.", "00...", 'w', true},  {"1.0", "0.1..", 'x', false}, // SMEP
     {"..0", "0....", 'x', true},
 };
 
@@ -295,7 +290,8 @@ static void reserved_bits_are_those_of_the_manual(void **state)
     const struct reserved_row *r = &reserved[i];
     struct bed *b = bed_new(r->paging);
     bed_map(b, b->c->cr3, 0x40000000, r->shift == 30 ? 0 : 8 * MB, r->shift, W | U);
-    uint64_t at = bed_entry(b, b->c->cr3, 0x40000000, r->level), la = 0x40000000 + (r->shift == 30 ? BED_DATA : 0);
+    uint64_t at = bed_entry(b, b->c->cr3, 0x40000000, r->level),
+             la = 0x40000000 + (r->shift == 30 ? BED_DATA : 0);
     bed_set(b, at, bed_get(b, at) | 1ull << r->bit);
     uint64_t v;
     bool ok = bed_read(b, la, &v);

@@ -1,9 +1,10 @@
-// The tagged TLB: what each flush removes and what it must leave, contexts, large pages, jump keys. APM2 5.5, 15.16.
+// The tagged TLB: what each flush removes and what it must leave, contexts, large pages, jump keys.
+// APM2 5.5, 15.16.
 #include "bed.h"
 
-#define LA   0x00007f0000005000ull
-#define OLD  (BED_DATA + 0x1000)
-#define NEW  (BED_DATA + 0x2000)
+#define LA  0x00007f0000005000ull
+#define OLD (BED_DATA + 0x1000)
+#define NEW (BED_DATA + 0x2000)
 
 // Maps la to another page behind the TLB's back.
 static void remap(struct bed *b, uint64_t cr3, uint64_t la, uint64_t pa, uint64_t flags)
@@ -86,6 +87,23 @@ static void a_fault_removes_the_entry(void **state)
   struct bed *b = stale_bed(0);
   bed_set(b, bed_entry(b, b->c->cr3, LA, 1), NEW | P);
   assert_false(bed_write(b, LA, 1)); // walks, and faults
+  assert_reads(b, LA, NEW);
+  bed_free(b);
+}
+
+// The entry is one for all privileges: a walk that replaces it is seen from each.
+static void a_walk_replaces_the_entry_for_all_privileges(void **state)
+{
+  struct bed *b = bed_new(PAGING_4LEVEL);
+  remap(b, b->c->cr3, LA, OLD, U);
+  bed_cpl(b, 3);
+  assert_reads(b, LA, OLD);
+  bed_cpl(b, 0);
+  assert_reads(b, LA, OLD);
+  remap(b, b->c->cr3, LA, NEW, W | U);
+  assert_true(bed_write(b, LA + 8, 1)); // has to walk
+  assert_reads(b, LA, NEW);
+  bed_cpl(b, 3);
   assert_reads(b, LA, NEW);
   bed_free(b);
 }
@@ -463,7 +481,7 @@ static void jump_keys_change_with_what_they_stand_for(void **state)
   assert_int_not_equal(c->jump_key, key);
   bed_cpl(b, 0);
   assert_int_equal(c->jump_key, key); // nothing was flushed meanwhile
-  tlb_flush_page(c, LA + 4096); // never fetched from
+  tlb_flush_page(c, LA + 4096);       // never fetched from
   assert_int_equal(c->jump_key, key);
   tlb_flush_page(c, LA);
   assert_int_not_equal(c->jump_key, key);
@@ -509,8 +527,8 @@ static void jump_keys_tell_code_segments_apart(void **state)
 
 // ---- at random ----
 
-// Reference: for each {ASID, PCID, page} the set of frames that the tables have named since the last flush that
-// covers it, as a bit mask. Every read must give one of them.
+// Reference: for each {ASID, PCID, page} the set of frames that the tables have named since the last flush
+// that covers it, as a bit mask. Every read must give one of them.
 enum { R_PAGES = 6, R_SPACES = 6 };
 static uint64_t rng = 88172645463325252ull;
 static unsigned below(unsigned n)
@@ -604,6 +622,7 @@ int main(void)
       cmocka_unit_test(more_rights_need_no_flush),
       cmocka_unit_test(fewer_rights_need_one),
       cmocka_unit_test(a_fault_removes_the_entry),
+      cmocka_unit_test(a_walk_replaces_the_entry_for_all_privileges),
       cmocka_unit_test(loading_cr3_flushes_all_but_global_pages),
       cmocka_unit_test(the_global_bit_means_nothing_without_pge),
       cmocka_unit_test(toggling_pge_flushes_global_pages),
