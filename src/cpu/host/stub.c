@@ -1,7 +1,7 @@
 // Makes a stub: loads, the instruction encoded anew, stores.
 //
 // In a stub rdi is struct cpu and rsi the memory operand. Vector registers keep their guest number, rax, rcx and rdx
-// too (instructions name them implicitly); other general registers become r8..r11. MMX and x87 registers are live
+// too (instructions name them implicitly); other general registers become r8..r10. MMX and x87 registers are live
 // in the host (fpu.h). Flags go through rax: LAHF and SETO, as in c->fl.
 #include <string.h>
 
@@ -9,11 +9,11 @@
 
 struct use {
   ZydisRegister hostreg;
-  bool read, write, high; // high: AH..BH
+  bool read, write;
 };
 
 struct plan {
-  struct use gpr[16];
+  struct use gpr[20]; // 16..19: AH, CH, DH, BH
   struct use vec[16];
   bool vex, wide; // VEX-encoded vector instruction; 256 bits somewhere
   bool flags_in, flags_out;
@@ -70,17 +70,16 @@ static int plan_gpr(struct plan *p, ZydisRegister r, bool read, bool write, bool
   int guest = ZydisRegisterGetId(full);
   if (guest < 0 || guest > 15 || (implicit && guest > RDX))
     return -1;
-  struct use *u = &p->gpr[guest];
-  if (!u->hostreg) {
-    unsigned id = guest <= RDX ? (unsigned)guest : 8 + p->next++;
-    if (id > 11)
-      return -1;
-    u->hostreg = ZYDIS_REGISTER_RAX + id;
-  }
   bool high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
   if (high && write)
     return -1;
-  u->high |= high;
+  struct use *u = &p->gpr[high ? 16 + guest : guest];
+  if (!u->hostreg) {
+    unsigned id = guest <= RDX && !high ? (unsigned)guest : 8 + p->next++;
+    if (id > 10)
+      return -1;
+    u->hostreg = ZYDIS_REGISTER_RAX + id;
+  }
   u->read |= read;
   u->write |= write;
   return u->hostreg - ZYDIS_REGISTER_RAX;
@@ -136,7 +135,7 @@ static bool make_plan(struct plan *p, ZydisEncoderRequest *rq, const ZydisDecode
         return false;
       if (!eo)
         break;
-      if (class == ZYDIS_REGCLASS_GPR8) // al, cl, dl, r8b..r11b
+      if (class == ZYDIS_REGCLASS_GPR8) // al, cl, dl, r8b..r10b
         eo->reg.value = host < 4 ? ZYDIS_REGISTER_AL + host : ZYDIS_REGISTER_R8B + (host - 8);
       else
         eo->reg.value = same_width(class, host);
@@ -158,11 +157,8 @@ static bool make_plan(struct plan *p, ZydisEncoderRequest *rq, const ZydisDecode
     p->flags_out = (f->modified | f->set_0 | f->set_1 | f->undefined) & FL_ARITH;
     p->flags_in = p->flags_out || (f->tested & FL_ARITH); // what the instruction leaves alone must be there
   }
-  for (int i = 0; i < 16; i++) {
-    if (p->gpr[i].high && (p->gpr[i].write || p->gpr[i].hostreg == 0))
-      return false;
+  for (int i = 0; i < 16; i++)
     p->vex |= p->vec[i].hostreg != 0 && zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
-  }
   return true;
 }
 
@@ -183,7 +179,7 @@ static bool encode(struct host_code *h, const ZydisDecodedInstruction *zi, const
     if (ZYAN_FAILED(ZydisDecoderDecodeFull(&h->decoder, code, *len, &di, dq)))
       continue;
     bool same = di.mnemonic == zi->mnemonic && di.length == *len && di.operand_count == zi->operand_count &&
-                di.encoding == zi->encoding && di.meta.isa_set == zi->meta.isa_set;
+                di.encoding == zi->encoding && host_has(h, di.meta.isa_set);
     for (unsigned i = 0; same && i < di.operand_count; i++) {
       const ZydisDecodedOperand *a = &zo[i], *b = &dq[i];
       same = a->type == b->type && a->actions == b->actions;
@@ -240,11 +236,11 @@ const void *stub_make(struct host_code *h, const ZydisDecodedInstruction *zi, co
     put32(&e, offsetof(struct cpu, fl));
     PUT(&e, 0x04, 0x7f, 0x9e); // add al, 127 (OF = al); sahf
   }
-  for (unsigned i = 0; i < 16; i++)
+  for (unsigned i = 0; i < 20; i++)
     if (p.gpr[i].read) {
       unsigned id = p.gpr[i].hostreg - ZYDIS_REGISTER_RAX;
-      if (p.gpr[i].high) // movzx r32, byte [rdi + i * 8 + 1]
-        PUT(&e, 0x40 | (id & 8) >> 1, 0x0f, 0xb6, 0x47 | (id & 7) << 3, i * 8 + 1);
+      if (i >= 16) // movzx r32, byte [rdi + i * 8 + 1]
+        PUT(&e, 0x40 | (id & 8) >> 1, 0x0f, 0xb6, 0x47 | (id & 7) << 3, (i - 16) * 8 + 1);
       else
         put_gpr(&e, false, id, i);
     }
