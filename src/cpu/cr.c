@@ -18,6 +18,13 @@ static uint16_t current_pcid(const struct cpu *c)
   return c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
 }
 
+// At once, because an interrupt may be delivered before the next block.
+static void rights_changed(struct cpu *c)
+{
+  cpu_changed(c);
+  tlb_select(c);
+}
+
 static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
   return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
@@ -70,7 +77,7 @@ bool cr0_write(struct cpu *c, uint64_t v)
   c->efer = efer;
   if (changed & CR0_PG)
     tlb_flush_asid(c, tlb_asid(c));
-  cpu_changed(c);
+  rights_changed(c);
   return true;
 }
 
@@ -150,7 +157,7 @@ bool cr4_write(struct cpu *c, uint64_t v)
   if ((changed & (CR4_PAE | CR4_PSE | CR4_PGE)) || (changed & ~v & CR4_PCIDE))
     tlb_flush_asid(c, tlb_asid(c));
   tlb_set_context(c, tlb_asid(c), current_pcid(c), true);
-  cpu_changed(c);
+  rights_changed(c);
   return true;
 }
 
@@ -197,6 +204,6 @@ bool efer_write(struct cpu *c, uint64_t v)
   if ((changed & EFER_LMA) || ((changed & EFER_LME) && (c->cr0 & CR0_PG)))
     return raise_gp(c, 0);
   c->efer = v;
-  cpu_changed(c);
+  rights_changed(c);
   return true;
 }

@@ -13,8 +13,6 @@ uint64_t op_offset(const struct cpu *c, const struct op *op)
     a = op_next_ip(c, op) + (int64_t)op->disp;
   else
     a = REG64(c, op->base) + (REG64(c, op->idx) << op->shift) + (int64_t)op->disp;
-  if (op->flags & OPF_STACK_FIX)
-    a += 1ull << op->osz;
   switch (op->asz) {
   case 1:
     return (uint16_t)a;

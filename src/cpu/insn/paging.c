@@ -216,6 +216,6 @@ bool x_wrpkru(struct cpu *c, const struct op *op)
   if (REG32(c, RCX * 8) || REG32(c, RDX * 8))
     return raise_gp(c, 0);
   c->pkru = REG32(c, RAX * 8);
-  cpu_changed(c);
+  tlb_select(c);
   return true;
 }
