@@ -107,7 +107,8 @@ bool opts_u64(struct opts *o, const char *key, uint64_t *out, struct err *e)
   const char *v = opts_get(o, key);
   if (!v || parse_u64(v, out))
     return true;
-  return err_set(e, "%s: %s=%s: the value must be a number (decimal, or hexadecimal after 0x)", o->option, key, v);
+  return err_set(e, "%s: %s=%s: the value must be a number (decimal, or hexadecimal after 0x)", o->option,
+                 key, v);
 }
 
 bool opts_size(struct opts *o, const char *key, uint64_t unit, uint64_t *out, struct err *e)

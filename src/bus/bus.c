@@ -85,8 +85,8 @@ static enum txn_resp access_io(struct bus *b, struct region *r, uint64_t addr, u
   if (t->kind != TXN_WRITE)
     *value = result;
   if (log_on(b->log, LOG_IO))
-    log_line(b->log, LOG_IO, "%s %s %0*llx size %u value %llx\n", r->name, t->kind == TXN_WRITE ? "write" : "read",
-             t->space == TXN_IO ? 4 : 9, (unsigned long long)addr, n,
+    log_line(b->log, LOG_IO, "%s %s %0*llx size %u value %llx\n", r->name,
+             t->kind == TXN_WRITE ? "write" : "read", t->space == TXN_IO ? 4 : 9, (unsigned long long)addr, n,
              (unsigned long long)low_bytes(*value, n));
   return resp;
 }

@@ -61,9 +61,9 @@ struct region {
   const char *name;
   uint64_t base, size;
   int prio;
-  uint8_t kind;      // enum region_kind
-  uint8_t space;     // TXN_MEM or TXN_IO
-  bool read_ram;     // REGION_IO only: reads are served from ram_off, writes go to ops (unused by most)
+  uint8_t kind;  // enum region_kind
+  uint8_t space; // TXN_MEM or TXN_IO
+  bool read_ram; // REGION_IO only: reads are served from ram_off, writes go to ops (unused by most)
   const struct bus_ops *ops;
   void *dev;
   uint64_t ram_off;
@@ -79,12 +79,12 @@ struct flat {
 
 // An interrupt message, as the I/O APIC, an MSI write or a local APIC's ICR sends it.
 struct intr_msg {
-  uint32_t dest;      // APIC ID or logical destination
+  uint32_t dest; // APIC ID or logical destination
   uint8_t vector;
-  uint8_t delivery;   // 0 fixed, 1 lowest priority, 2 SMI, 4 NMI, 5 INIT, 6 startup, 7 ExtINT
-  bool logical;       // destination mode
-  bool level;         // trigger mode
-  bool assert_;       // level: asserted
+  uint8_t delivery; // 0 fixed, 1 lowest priority, 2 SMI, 4 NMI, 5 INIT, 6 startup, 7 ExtINT
+  bool logical;     // destination mode
+  bool level;       // trigger mode
+  bool assert_;     // level: asserted
 };
 
 struct bus {
@@ -95,9 +95,9 @@ struct bus {
   size_t flats[2];
   struct flat *last[2]; // the last hit
   // Set by the machine: the CPUs' side.
-  void (*map_changed)(void *arg);                          // memory map: TLBs must be emptied
+  void (*map_changed)(void *arg); // memory map: TLBs must be emptied
   void *map_changed_arg;
-  void (*intr)(void *arg, const struct intr_msg *m);       // delivery to the local APICs
+  void (*intr)(void *arg, const struct intr_msg *m); // delivery to the local APICs
   void *intr_arg;
   unsigned batch; // bus_begin nesting
   bool stale[2];  // the map changed inside a batch
@@ -132,8 +132,7 @@ enum txn_resp bus_transfer(struct bus *b, const struct txn *t, void *buf, uint64
 
 // The region that answers for an address, or NULL; *first and *last give the extent over which that
 // answer holds (inclusive).
-struct region *bus_find(struct bus *b, enum txn_space space, uint64_t addr, uint64_t *first,
-                        uint64_t *last);
+struct region *bus_find(struct bus *b, enum txn_space space, uint64_t addr, uint64_t *first, uint64_t *last);
 
 // For TLB fills: the RAM offset that stands behind the 4 KB page of addr if all of it is RAM (or ROM,
 // then *rom is set), or RAM_NONE.

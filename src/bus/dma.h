@@ -22,16 +22,23 @@ struct dma_port {
 // ones there. A write to FEEx_xxxxh is an interrupt message (MSI).
 static inline enum txn_resp dma_read(const struct dma_port *p, uint64_t addr, void *buf, uint64_t len)
 {
-  struct txn t = {.addr = addr, .requester = p->requester, .kind = TXN_READ, .space = TXN_MEM,
-                  .node = p->node, .unit = p->unit};
+  struct txn t = {.addr = addr,
+                  .requester = p->requester,
+                  .kind = TXN_READ,
+                  .space = TXN_MEM,
+                  .node = p->node,
+                  .unit = p->unit};
   return p->transfer(p->fabric, &t, buf, len);
 }
 
-static inline enum txn_resp dma_write(const struct dma_port *p, uint64_t addr, const void *buf,
-                                      uint64_t len)
+static inline enum txn_resp dma_write(const struct dma_port *p, uint64_t addr, const void *buf, uint64_t len)
 {
-  struct txn t = {.addr = addr, .requester = p->requester, .kind = TXN_WRITE, .space = TXN_MEM,
-                  .node = p->node, .unit = p->unit};
+  struct txn t = {.addr = addr,
+                  .requester = p->requester,
+                  .kind = TXN_WRITE,
+                  .space = TXN_MEM,
+                  .node = p->node,
+                  .unit = p->unit};
   return p->transfer(p->fabric, &t, (void *)buf, len);
 }
 

@@ -158,8 +158,14 @@ void bus_map_io(struct bus *b, struct region *r, const char *name, uint64_t base
                 const struct bus_ops *ops, void *dev)
 {
   bus_unmap(b, r);
-  *r = (struct region){.name = name, .base = base, .size = size, .prio = 1, .kind = REGION_IO,
-                       .space = TXN_MEM, .ops = ops, .dev = dev};
+  *r = (struct region){.name = name,
+                       .base = base,
+                       .size = size,
+                       .prio = 1,
+                       .kind = REGION_IO,
+                       .space = TXN_MEM,
+                       .ops = ops,
+                       .dev = dev};
   bus_map(b, r);
 }
 
@@ -167,8 +173,14 @@ void bus_map_ports(struct bus *b, struct region *r, const char *name, uint16_t b
                    const struct bus_ops *ops, void *dev)
 {
   bus_unmap(b, r);
-  *r = (struct region){.name = name, .base = base, .size = count, .prio = 1, .kind = REGION_IO,
-                       .space = TXN_IO, .ops = ops, .dev = dev};
+  *r = (struct region){.name = name,
+                       .base = base,
+                       .size = count,
+                       .prio = 1,
+                       .kind = REGION_IO,
+                       .space = TXN_IO,
+                       .ops = ops,
+                       .dev = dev};
   bus_map(b, r);
 }
 
@@ -176,7 +188,12 @@ void bus_map_ram(struct bus *b, struct region *r, const char *name, uint64_t bas
                  uint64_t ram_off, int prio, bool rom)
 {
   bus_unmap(b, r);
-  *r = (struct region){.name = name, .base = base, .size = size, .prio = prio, .space = TXN_MEM,
-                       .kind = rom ? REGION_ROM : REGION_RAM, .ram_off = ram_off};
+  *r = (struct region){.name = name,
+                       .base = base,
+                       .size = size,
+                       .prio = prio,
+                       .space = TXN_MEM,
+                       .kind = rom ? REGION_ROM : REGION_RAM,
+                       .ram_off = ram_off};
   bus_map(b, r);
 }

@@ -84,7 +84,7 @@ void pci_func_init(struct pci_func *f, const char *name, uint16_t vendor, uint16
   f->config[PCI_CLASS_PROG] = (uint8_t)class_code;
   pci_set_word(f, PCI_CLASS_DEVICE, (uint16_t)(class_code >> 8));
   set_wmask(f, PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE | 0x140, 2); // parity, SERR
-  f->w1cmask[PCI_STATUS + 1] = 0xf9; // error bits
+  f->w1cmask[PCI_STATUS + 1] = 0xf9;                                                   // error bits
   f->wmask[PCI_CACHE_LINE_SIZE] = 0xff;
   f->wmask[PCI_LATENCY_TIMER] = 0xff;
   f->wmask[PCI_INTERRUPT_LINE] = 0xff;
@@ -259,7 +259,8 @@ static void update_intx(struct pci_func *f)
 void pci_set_intx(struct pci_func *f, int level)
 {
   f->intx_level = level != 0;
-  f->config[PCI_STATUS] = (uint8_t)((f->config[PCI_STATUS] & ~PCI_STATUS_INTX) | (level ? PCI_STATUS_INTX : 0));
+  f->config[PCI_STATUS] =
+      (uint8_t)((f->config[PCI_STATUS] & ~PCI_STATUS_INTX) | (level ? PCI_STATUS_INTX : 0));
   update_intx(f);
 }
 
@@ -315,7 +316,7 @@ void pci_config_write(struct pci_bus *buses, uint8_t bus, uint8_t devfn, unsigne
     uint8_t v = (uint8_t)(value >> (8 * i)), *c = &f->config[off + i];
     uint8_t w = f->wmask[off + i];
     *c = (uint8_t)((*c & ~w) | (v & w));
-    *c &= (uint8_t)~(v & f->w1cmask[off + i]);
+    *c &= (uint8_t) ~(v & f->w1cmask[off + i]);
   }
   if (touches(off, size, PCI_COMMAND, 2) || touches(off, size, PCI_BAR0, 24) ||
       touches(off, size, PCI_ROM_ADDRESS, 4))

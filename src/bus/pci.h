@@ -48,7 +48,7 @@ struct pci_bar {
   struct region region;
   uint64_t size; // a power of two, or 0: no such BAR
   bool io, wide, prefetch;
-  bool active;   // decoded now
+  bool active; // decoded now
 };
 
 struct pci_func {
@@ -56,8 +56,8 @@ struct pci_func {
   struct pci_bus *bus;
   uint8_t devfn; // device << 3 | function
   uint8_t config[256];
-  uint8_t wmask[256];  // bits that software can write
-  uint8_t w1cmask[256]; // bits that software clears by writing 1
+  uint8_t wmask[256];    // bits that software can write
+  uint8_t w1cmask[256];  // bits that software clears by writing 1
   uint8_t cap_size[64];  // of the capability that begins at 4 * index
   struct pci_bar bar[7]; // 6: expansion ROM
   void *dev;
@@ -65,8 +65,8 @@ struct pci_func {
   void (*config_written)(struct pci_func *f, unsigned off, unsigned size);
   void (*config_read)(struct pci_func *f, unsigned off, unsigned size);
   struct dma_port dma; // refuses while bus mastering is off
-  int intx_level; // as the device drives it
-  int intx_wire;  // as the wire shows it: 0 while INTX_DISABLE is set
+  int intx_level;      // as the device drives it
+  int intx_wire;       // as the wire shows it: 0 while INTX_DISABLE is set
   // MSI and MSI-X.
   uint8_t msi_cap, msix_cap; // 0: none
   uint16_t msix_count;

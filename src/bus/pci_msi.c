@@ -119,7 +119,8 @@ static void table_write(void *dev, uint64_t off, unsigned size, uint64_t value, 
 }
 
 // min_size 4 makes every access aligned.
-static const struct bus_ops table_ops = {.read = table_read, .write = table_write, .min_size = 4, .max_size = 4};
+static const struct bus_ops table_ops = {
+    .read = table_read, .write = table_write, .min_size = 4, .max_size = 4};
 
 bool pci_add_msix(struct pci_func *f, int bar, unsigned count)
 {

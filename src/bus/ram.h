@@ -22,9 +22,9 @@ enum ram_flag {
 
 struct ram {
   uint8_t *mem;
-  uint64_t size;      // bytes, a multiple of 4 KB
-  uint64_t used;      // handed out by ram_alloc
-  uint8_t *flags;     // one byte per 4 KB page
+  uint64_t size;  // bytes, a multiple of 4 KB
+  uint64_t used;  // handed out by ram_alloc
+  uint8_t *flags; // one byte per 4 KB page
   // Called after bytes of a page with RAM_CODE or RAM_MONITOR were written by anything else than a
   // CPU's fast path.
   void (*written)(void *arg, uint64_t off, uint64_t len);

@@ -6,15 +6,15 @@
 
 enum { CONFIG_ENABLE = 1, CONFIG_LEGACY = 2 };
 
-#define TN_LEVEL    0x0002u
-#define TN_ENABLE   0x0004u
-#define TN_PERIODIC 0x0008u
+#define TN_LEVEL        0x0002u
+#define TN_ENABLE       0x0004u
+#define TN_PERIODIC     0x0008u
 #define TN_PERIODIC_CAP 0x0010u
-#define TN_SIZE_CAP 0x0020u
-#define TN_VAL_SET  0x0040u
-#define TN_32BIT    0x0100u
-#define TN_ROUTE    0x3e00u
-#define TN_WRITABLE (TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_VAL_SET | TN_32BIT | TN_ROUTE)
+#define TN_SIZE_CAP     0x0020u
+#define TN_VAL_SET      0x0040u
+#define TN_32BIT        0x0100u
+#define TN_ROUTE        0x3e00u
+#define TN_WRITABLE     (TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_VAL_SET | TN_32BIT | TN_ROUTE)
 // Interrupts that a timer may be routed to: 8, and 16 to 23, which only the I/O APIC has.
 #define TN_ROUTES (UINT64_C(0x00ff0100) << 32)
 

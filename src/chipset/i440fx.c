@@ -57,7 +57,8 @@ static const struct bus_ops segment_ops = {.read = segment_read, .write = segmen
 static void map_segment(struct i440fx *h, unsigned n)
 {
   struct i440fx_segment *s = &h->segment[n];
-  uint64_t base = SEGMENTS_BASE + n * SEGMENT_SIZE, size = n == LAST_SEGMENT ? 4 * SEGMENT_SIZE : SEGMENT_SIZE;
+  uint64_t base = SEGMENTS_BASE + n * SEGMENT_SIZE,
+           size = n == LAST_SEGMENT ? 4 * SEGMENT_SIZE : SEGMENT_SIZE;
   uint64_t rom = rom_at(h, base), ram = h->ram_off + base;
   bus_unmap(h->bus, &s->region);
   s->region = (struct region){.name = "pam", .base = base, .size = size, .prio = PRIO_SEGMENT, .dev = s};
@@ -185,8 +186,12 @@ void i440fx_init(struct i440fx *h, struct bus *bus, struct pci_bus *pb, uint64_t
   memset(f->wmask + 0x57, 0xff, 2); // DRAM timing, of which nothing follows
   memset(f->wmask + 0x60, 0xff, 8); // DRAM rows
   f->config_written = config_written;
-  h->smram = (struct region){.name = "smram", .base = 0xa0000, .size = 0x20000, .prio = PRIO_SMRAM,
-                             .kind = REGION_RAM, .ram_off = ram_off + 0xa0000};
+  h->smram = (struct region){.name = "smram",
+                             .base = 0xa0000,
+                             .size = 0x20000,
+                             .prio = PRIO_SMRAM,
+                             .kind = REGION_RAM,
+                             .ram_off = ram_off + 0xa0000};
   for (unsigned n = 0; n < I440FX_SEGMENTS; n++)
     h->segment[n].owner = h;
   pci_add(pb, f, 0, 0, 0);

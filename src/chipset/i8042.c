@@ -219,8 +219,8 @@ static void command_write(void *dev, uint64_t off, unsigned size, uint64_t value
 static const struct bus_ops data_ops = {.read = data_read, .write = data_write, .max_size = 1};
 static const struct bus_ops command_ops = {.read = status_read, .write = command_write, .max_size = 1};
 
-void i8042_init(struct i8042 *k, struct bus *bus, struct irq irq_keyboard, struct irq irq_mouse, struct irq a20,
-                struct irq reset)
+void i8042_init(struct i8042 *k, struct bus *bus, struct irq irq_keyboard, struct irq irq_mouse,
+                struct irq a20, struct irq reset)
 {
   *k = (struct i8042){.irq_keyboard = irq_keyboard, .irq_mouse = irq_mouse, .a20 = a20, .reset = reset};
   bus_map_ports(bus, &k->data_port, "i8042-data", 0x60, 1, &data_ops, k);

@@ -15,21 +15,21 @@ struct i8042 {
   struct region data_port, command_port;
   struct ps2_keyboard keyboard;
   struct ps2_mouse mouse;
-  uint8_t ram[32];   // ram[0]: command byte
-  uint8_t command;   // that waits for a data byte, 0: none
+  uint8_t ram[32]; // ram[0]: command byte
+  uint8_t command; // that waits for a data byte, 0: none
   uint8_t outport;
   bool last_was_command;
   bool self_tested;
-  bool released;     // translation: F0h was seen
-  bool full;         // output buffer
-  uint8_t source;    // of the byte in it
+  bool released;  // translation: F0h was seen
+  bool full;      // output buffer
+  uint8_t source; // of the byte in it
   uint8_t data;
-  bool reply_waits;  // a byte of the controller itself, before those of the devices
+  bool reply_waits; // a byte of the controller itself, before those of the devices
   uint8_t reply, reply_source;
 };
 
-void i8042_init(struct i8042 *k, struct bus *bus, struct irq irq_keyboard, struct irq irq_mouse, struct irq a20,
-                struct irq reset);
+void i8042_init(struct i8042 *k, struct bus *bus, struct irq irq_keyboard, struct irq irq_mouse,
+                struct irq a20, struct irq reset);
 void i8042_reset(struct i8042 *k);
 // A key goes down or up. False: no key of that name.
 bool i8042_key(struct i8042 *k, const char *name, bool down);

@@ -17,7 +17,14 @@ enum {
 #define ENTRY_MASK       0x10000u
 #define ENTRY_WRITABLE   (UINT64_C(0xff00000000000000) | 0x1afff)
 
-enum { DELIVER_FIXED = 0, DELIVER_LOWEST = 1, DELIVER_SMI = 2, DELIVER_NMI = 4, DELIVER_INIT = 5, DELIVER_EXTINT = 7 };
+enum {
+  DELIVER_FIXED = 0,
+  DELIVER_LOWEST = 1,
+  DELIVER_SMI = 2,
+  DELIVER_NMI = 4,
+  DELIVER_INIT = 5,
+  DELIVER_EXTINT = 7
+};
 
 static void send(struct ioapic *a, unsigned pin)
 {
@@ -135,7 +142,8 @@ static void ioapic_write(void *dev, uint64_t off, unsigned size, uint64_t value,
   }
 }
 
-static const struct bus_ops ioapic_ops = {.read = ioapic_read, .write = ioapic_write, .min_size = 4, .max_size = 4};
+static const struct bus_ops ioapic_ops = {
+    .read = ioapic_read, .write = ioapic_write, .min_size = 4, .max_size = 4};
 
 void ioapic_init(struct ioapic *a, struct bus *bus, uint8_t id)
 {

@@ -18,7 +18,7 @@ struct ioapic {
   uint8_t select;
   uint8_t id; // bits 27:24 of register 0
   uint8_t initial_id;
-  uint32_t lines;               // levels of the pins
+  uint32_t lines;              // levels of the pins
   uint64_t entry[IOAPIC_PINS]; // redirection table
 };
 

@@ -1,4 +1,5 @@
-// Northbridge functions; see northbridge.h. Registers are named as in the BKDG: FnxNN is function n, offset NN.
+// Northbridge functions; see northbridge.h. Registers are named as in the BKDG: FnxNN is function n, offset
+// NN.
 #include "chipset/northbridge.h"
 
 #include <string.h>
@@ -33,8 +34,8 @@ enum {
   READ_WRITE = 3, // enable bits of a map entry
 };
 
-#define CAP_HT      0x08
-#define CELSIUS_40  40u
+#define CAP_HT     0x08
+#define CELSIUS_40 40u
 
 static void writable(struct pci_func *f, unsigned off, uint32_t mask)
 {
@@ -86,7 +87,7 @@ static void function0(struct pci_func *f, const struct nb_map *m, unsigned node)
     bool up = link == 0 || (m->nodes > 1 && (link == 1 || m->nodes > 2));
     f->config[cap] = CAP_HT;
     f->config[cap + 1] = (uint8_t)(link < 2 ? cap + 0x20 : 0);
-    pci_set_word(f, cap + 2, 0x2101);             // host interface
+    pci_set_word(f, cap + 2, 0x2101);                       // host interface
     pci_set_long(f, cap + 4, up ? 0x11110020 : 0x11110050); // 16 bits wide; initialised, or end of chain
     pci_set_long(f, cap + 8, 0x80750000 | (up ? 0x0500 : 0) | 0x22);
     pci_set_long(f, cap + 0x18, up ? link == 0 ? 7 : 3 : 0); // connected, initialised, not coherent
@@ -96,7 +97,8 @@ static void function0(struct pci_func *f, const struct nb_map *m, unsigned node)
 }
 
 // A range in a pair of registers, base and limit: address bits 39:24 in 31:16 (DRAM), or 39:16 in 31:8.
-static void range(struct pci_func *f, unsigned off, uint32_t mask, uint64_t first, uint64_t last, unsigned node)
+static void range(struct pci_func *f, unsigned off, uint32_t mask, uint64_t first, uint64_t last,
+                  unsigned node)
 {
   pci_set_long(f, off, ((uint32_t)(first >> 8) & mask) | READ_WRITE);
   pci_set_long(f, off + 4, ((uint32_t)(last >> 8) & mask) | node);
@@ -135,7 +137,7 @@ static void function2(struct pci_func *f, const struct nb_map *m, unsigned node)
     pci_set_long(f, 0x40, 1);
     pci_set_long(f, 0x60, ((units - 1) << 19 & 0x1ff80000) | 0x3fe0);
   }
-  pci_set_long(f, 0x90, 0x00010000); // unbuffered, no ECC
+  pci_set_long(f, 0x90, 0x00010000);     // unbuffered, no ECC
   pci_set_long(f, 0x94, 0x00000008 | 2); // memory clock valid
 }
 

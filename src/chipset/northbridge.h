@@ -19,8 +19,8 @@ enum nb_family { NB_K8, NB_FAMILY10H };
 struct nb_map {
   enum nb_family family;
   unsigned nodes;
-  unsigned cpus;       // of the whole machine
-  uint32_t signature;  // CPUID Fn0000_0001 EAX, for F3xFC
+  unsigned cpus;      // of the whole machine
+  uint32_t signature; // CPUID Fn0000_0001 EAX, for F3xFC
   struct {
     uint64_t base, size; // DRAM in system-physical addresses, the hole included; size 0: none. 16 MB units
     uint8_t route[NB_NODES]; // the link (0..2) by which this node sends to another
@@ -35,8 +35,8 @@ struct northbridge {
   struct nb_map map;
 };
 
-// Fills in routes for a machine whose nodes form a ring in the order of their numbers: to the next node by link
-// 1, to the one before by link 2, the shorter way; link 0 is the node's I/O chain.
+// Fills in routes for a machine whose nodes form a ring in the order of their numbers: to the next node by
+// link 1, to the one before by link 2, the shorter way; link 0 is the node's I/O chain.
 void nb_map_ring(struct nb_map *m);
 
 void nb_init(struct northbridge *nb, struct pci_bus *pb, const struct nb_map *map, uint8_t node);

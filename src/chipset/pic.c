@@ -34,7 +34,7 @@ static int request(const struct pic_chip *c, bool master)
   uint8_t service = c->isr;
   // Special fully nested: the slave may interrupt its own service with something more urgent.
   if (master && c->nested && input == CASCADE)
-    service &= (uint8_t)~(1u << CASCADE);
+    service &= (uint8_t) ~(1u << CASCADE);
   int busy = highest(c, service);
   return busy >= 0 && rank(c, (unsigned)busy) <= rank(c, (unsigned)input) ? -1 : input;
 }
@@ -134,13 +134,13 @@ static void ocw2(struct pic_chip *c, uint8_t v)
   case 5: // and rotate
     input = highest(c, service);
     if (input >= 0) {
-      c->isr &= (uint8_t)~(1u << input);
+      c->isr &= (uint8_t) ~(1u << input);
       if (v >> 5 == 5)
         c->lowest = (uint8_t)input;
     }
     break;
   case 3: // specific EOI
-    c->isr &= (uint8_t)~(1u << input);
+    c->isr &= (uint8_t) ~(1u << input);
     break;
   case 4: // rotate in automatic EOI mode: set
     c->rotate_aeoi = true;
@@ -149,7 +149,7 @@ static void ocw2(struct pic_chip *c, uint8_t v)
     c->lowest = (uint8_t)input;
     break;
   case 7: // rotate on specific EOI
-    c->isr &= (uint8_t)~(1u << input);
+    c->isr &= (uint8_t) ~(1u << input);
     c->lowest = (uint8_t)input;
     break;
   default: // 2: no operation
@@ -222,7 +222,7 @@ static void elcr_write(void *dev, uint64_t off, unsigned size, uint64_t value, c
   c->elcr = (uint8_t)value & (off ? 0xde : 0xf8); // timer, keyboard, cascade, RTC and FPU are edges
   uint8_t now_level = c->elcr & ~was;
   c->irr = (uint8_t)((c->irr & ~now_level) | (c->lines & now_level));
-  c->irr &= (uint8_t)~(was & ~c->elcr); // a level is no edge
+  c->irr &= (uint8_t) ~(was & ~c->elcr); // a level is no edge
   update(p);
 }
 

@@ -159,19 +159,23 @@ static const struct bus_ops apm_ops = {.read = apm_read, .write = apm_write, .ma
 void piix3_init(struct piix3 *p, struct bus *bus, struct clock *clock, struct pci_bus *pb, struct gsi *gsi,
                 struct pit *pit, const struct piix3_lines *lines)
 {
-  *p = (struct piix3){.clock = clock, .pit = pit, .a20 = lines->a20, .reset = lines->reset,
-                      .cpu_reset = lines->cpu_reset, .a20_keyboard = true};
+  *p = (struct piix3){.clock = clock,
+                      .pit = pit,
+                      .a20 = lines->a20,
+                      .reset = lines->reset,
+                      .cpu_reset = lines->cpu_reset,
+                      .a20_keyboard = true};
   struct pci_func *f = &p->func;
   pci_func_init(f, "piix3", 0x8086, 0x7000, 0x060100, 0, p);
   pci_set_subsystem(f, 0x1af4, 0x1100);
   pci_set_word(f, PCI_STATUS, 0x0200); // medium timing
   for (unsigned i = 0; i < 4; i++)
     f->wmask[PIRQRC + i] = 0x8f;
-  f->wmask[0x4c] = 0xff; // I/O recovery
+  f->wmask[0x4c] = 0xff;                  // I/O recovery
   f->wmask[0x4e] = f->wmask[0x4f] = 0xff; // X-bus chip select
-  f->wmask[0x69] = 0xfe; // top of memory
-  f->wmask[0x70] = 0x8f; // motherboard device interrupt
-  f->wmask[0x82] = 0x0f; // passive release
+  f->wmask[0x69] = 0xfe;                  // top of memory
+  f->wmask[0x70] = 0x8f;                  // motherboard device interrupt
+  f->wmask[0x82] = 0x0f;                  // passive release
   f->config_written = config_written;
   for (unsigned i = 0; i < 16; i++)
     p->gsi[i] = gsi_line(gsi, GSI_PCI, i);

@@ -18,14 +18,14 @@ struct piix3 {
   struct pci_func func;
   struct clock *clock;
   struct pit *pit;
-  struct irq gsi[16];  // ISA interrupts that the router drives
-  struct irq a20;      // level 1: address line 20 passes
-  struct irq reset;    // pulsed: reset of the whole machine
-  struct irq cpu_reset; // pulsed: fast reset, of the processor (port 92h)
+  struct irq gsi[16];                // ISA interrupts that the router drives
+  struct irq a20;                    // level 1: address line 20 passes
+  struct irq reset;                  // pulsed: reset of the whole machine
+  struct irq cpu_reset;              // pulsed: fast reset, of the processor (port 92h)
   void (*apm)(void *arg, uint8_t v); // a write to B2h; may be NULL
   void *apm_arg;
-  uint8_t pirq;        // levels of PIRQA..D
-  bool a20_keyboard;   // what the keyboard controller asks for
+  uint8_t pirq;      // levels of PIRQA..D
+  bool a20_keyboard; // what the keyboard controller asks for
   uint8_t port92, port61, reset_control, apm_control, apm_status, post;
   struct region port61_region, port92_region, post_region, delay_region, apm_region;
 };

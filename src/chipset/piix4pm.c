@@ -133,7 +133,7 @@ static void pm_write(void *dev, uint64_t off, unsigned size, uint64_t value, con
   struct piix4pm *p = dev;
   update(p);
   if (touches(PM_STATUS, off, size))
-    p->pm1_status &= (uint16_t)~(merge(0, PM_STATUS, off, size, value) & STATUS_ALL);
+    p->pm1_status &= (uint16_t) ~(merge(0, PM_STATUS, off, size, value) & STATUS_ALL);
   if (touches(PM_ENABLE, off, size))
     p->pm1_enable = merge(p->pm1_enable, PM_ENABLE, off, size, value) & ENABLE_ALL;
   if (touches(PM_CONTROL, off, size))
@@ -193,8 +193,8 @@ static void place(struct piix4pm *p, struct region *r, const char *name, unsigne
   bus_begin(p->bus);
   bus_unmap(p->bus, r);
   if (base) {
-    *r = (struct region){.name = name, .base = base, .size = size, .kind = REGION_IO, .space = TXN_IO,
-                         .ops = ops, .dev = p};
+    *r = (struct region){
+        .name = name, .base = base, .size = size, .kind = REGION_IO, .space = TXN_IO, .ops = ops, .dev = p};
     bus_map(p->bus, r);
   }
   bus_commit(p->bus);

@@ -20,15 +20,15 @@ struct pit_counter {
   uint8_t access; // 1 low byte, 2 high byte, 3 low then high
   bool bcd;
   bool gate;
-  bool null_count; // a new count was written and is not in the counting element yet
-  bool loaded;     // counting has begun (modes 1 and 5: was triggered) since the control word
-  bool has_count;  // a count was written since the control word
+  bool null_count;            // a new count was written and is not in the counting element yet
+  bool loaded;                // counting has begun (modes 1 and 5: was triggered) since the control word
+  bool has_count;             // a count was written since the control word
   bool write_high, read_high; // the next byte is the high one
-  uint8_t low;     // low byte written
-  uint32_t count;  // initial count, 1..65536 (10000 in BCD)
-  uint32_t next_count; // takes over at the end of the period; 0: none
-  uint64_t start;  // tick at which the count was loaded
-  uint64_t held;   // ticks done when the gate went low
+  uint8_t low;                // low byte written
+  uint32_t count;             // initial count, 1..65536 (10000 in BCD)
+  uint32_t next_count;        // takes over at the end of the period; 0: none
+  uint64_t start;             // tick at which the count was loaded
+  uint64_t held;              // ticks done when the gate went low
   bool paused;
   bool latched, status_latched;
   uint16_t latch;

@@ -265,7 +265,7 @@ void rtc_init(struct rtc *r, struct bus *bus, struct clock *clock, struct irq ir
 void rtc_reset(struct rtc *r)
 {
   catch_up(r);
-  r->cmos[REG_B] &= (uint8_t)~(FLAG_PERIODIC | FLAG_ALARM | FLAG_UPDATE | 8);
+  r->cmos[REG_B] &= (uint8_t) ~(FLAG_PERIODIC | FLAG_ALARM | FLAG_UPDATE | 8);
   r->cmos[REG_C] = 0;
   r->index = 0;
   irq_set(&r->nmi_mask, 0);

@@ -40,9 +40,9 @@ bool rtc_parse_base(const char *text, int64_t now, int64_t *start, struct err *e
 struct cmos_config {
   uint64_t ram_below_4g, ram_above_4g; // bytes; the first includes the low 1 MB
   unsigned cpus;
-  uint8_t boot[3];       // 1 floppy, 2 hard disk, 3 CD-ROM, 4 network; 0 none
-  bool boot_any_floppy;  // do not check a floppy's signature
-  uint8_t hard_disks;    // the BIOS's own drives 0 and 1: bit n set if drive n exists
+  uint8_t boot[3];      // 1 floppy, 2 hard disk, 3 CD-ROM, 4 network; 0 none
+  bool boot_any_floppy; // do not check a floppy's signature
+  uint8_t hard_disks;   // the BIOS's own drives 0 and 1: bit n set if drive n exists
 };
 void rtc_configure(struct rtc *r, const struct cmos_config *c);
 

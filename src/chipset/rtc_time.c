@@ -156,8 +156,8 @@ bool rtc_parse_base(const char *text, int64_t now, int64_t *start, struct err *e
   } else {
     good = good && !text[end];
   }
-  if (!good || year < 1970 || year > 9999 || d.month < 1 || d.month > 12 || d.day < 1 || d.day > 31 || h < 0 ||
-      h > 23 || m < 0 || m > 59 || s < 0 || s > 59)
+  if (!good || year < 1970 || year > 9999 || d.month < 1 || d.month > 12 || d.day < 1 || d.day > 31 ||
+      h < 0 || h > 23 || m < 0 || m > 59 || s < 0 || s > 59)
     return err_set(e, "-rtc base=%s: must be utc, localtime, or a date like 2006-06-17T16:01:21", text);
   d.year = year;
   *start = days_from(d) * 86400 + h * 3600 + m * 60 + s;

@@ -45,8 +45,8 @@ static const struct bus_ops storage_ops = {.read = storage_read, .write = storag
 static const struct bus_ops flush_ops = {.write = flush_write, .max_size = 4};
 static const struct bus_ops memory_ops = {.read = memory_read, .write = memory_write, .max_size = 8};
 
-void testdev_init(struct testdev *d, struct bus *bus, struct gsi *gsi, void (*flush)(void *arg, uint64_t addr),
-                  void *flush_arg)
+void testdev_init(struct testdev *d, struct bus *bus, struct gsi *gsi,
+                  void (*flush)(void *arg, uint64_t addr), void *flush_arg)
 {
   *d = (struct testdev){.flush = flush, .flush_arg = flush_arg};
   for (unsigned i = 0; i < GSI_LINES; i++)

@@ -1,5 +1,6 @@
 // pc-testdev, the device that kvm-unit-tests drives: interrupt lines by port (2000h + line), four bytes of
-// port storage (E0h), a port that drops what is cached about a page (E4h), 64 KB of device memory (FF000000h).
+// port storage (E0h), a port that drops what is cached about a page (E4h), 64 KB of device memory
+// (FF000000h).
 #ifndef CHIPSET_TESTDEV_H
 #define CHIPSET_TESTDEV_H
 
@@ -20,8 +21,8 @@ struct testdev {
   uint8_t memory[TESTDEV_MEMORY];
 };
 
-void testdev_init(struct testdev *d, struct bus *bus, struct gsi *gsi, void (*flush)(void *arg, uint64_t addr),
-                  void *flush_arg);
+void testdev_init(struct testdev *d, struct bus *bus, struct gsi *gsi,
+                  void (*flush)(void *arg, uint64_t addr), void *flush_arg);
 void testdev_reset(struct testdev *d);
 
 #endif

@@ -2,7 +2,8 @@
 #include "bustest.h"
 
 static const struct bus_ops byte_ops = {.read = probe_read, .write = probe_write, .max_size = 1};
-static const struct bus_ops long_ops = {.read = probe_read, .write = probe_write, .min_size = 4, .max_size = 4};
+static const struct bus_ops long_ops = {
+    .read = probe_read, .write = probe_write, .min_size = 4, .max_size = 4};
 static const struct bus_ops any_ops = {.read = probe_read, .write = probe_write, .max_size = 8};
 
 static void wide_accesses_are_split_for_a_narrow_device(void **state)
@@ -66,8 +67,13 @@ static void an_access_may_straddle_device_ram_and_nothing(void **state)
 static void rom_drops_writes_and_read_ram_splits_reads_from_writes(void **state)
 {
   struct bench b;
-  struct region rom = {0}, flash = {.name = "flash", .base = 0x2000, .size = 0x1000, .kind = REGION_IO,
-                                    .read_ram = true, .ram_off = 0x1000, .ops = &any_ops};
+  struct region rom = {0}, flash = {.name = "flash",
+                                    .base = 0x2000,
+                                    .size = 0x1000,
+                                    .kind = REGION_IO,
+                                    .read_ram = true,
+                                    .ram_off = 0x1000,
+                                    .ops = &any_ops};
   struct probe p = {0};
   bench_init(&b);
   flash.dev = &p;
@@ -167,7 +173,8 @@ static void a_transfer_does_what_it_can_and_says_that_a_part_was_refused(void **
   memset(b.ram.mem, 0x11, 0x1000);
   struct txn t = {.addr = 0xffe, .kind = TXN_READ};
   assert_int_equal(bus_transfer(&b.bus, &t, buf, sizeof buf), TXN_ABORT);
-  static const uint8_t expected[16] = {0x11, 0x11, 0, 1, 2, 3, 4, 5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  static const uint8_t expected[16] = {0x11, 0x11, 0,    1,    2,    3,    4,    5,
+                                       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
   assert_memory_equal(buf, expected, sizeof buf);
   assert_int_equal(p.calls, 2);
   t.addr = UINT64_MAX - 3; // over the top of the space: nobody there, then RAM at 0

@@ -80,7 +80,8 @@ static void random_maps_agree_with_a_scan_of_all_regions(void **state)
     bus_unmap(&b.bus, x);
     seed = seed * 1103515245 + 12345;
     if (seed >> 30)
-      bus_map_ram(&b.bus, x, "r", seed >> 10 & 0xff, 1 + (seed >> 18 & 0x3f), 0, (int)(seed >> 24 & 31), false);
+      bus_map_ram(&b.bus, x, "r", seed >> 10 & 0xff, 1 + (seed >> 18 & 0x3f), 0, (int)(seed >> 24 & 31),
+                  false);
     for (uint64_t a = 0; a < 0x180; a++) {
       int best = -1;
       for (unsigned i = 0; i < N; i++)

@@ -1,0 +1,145 @@
+// Northbridge functions as drivers read them.
+#include "chiptest.h"
+
+#include "chipset/northbridge.h"
+
+struct board {
+  struct bench b;
+  struct pci_bus pb;
+  struct nb_map map;
+  struct northbridge nb[NB_NODES];
+};
+
+static void setup_board(struct board *x, enum nb_family family, unsigned nodes)
+{
+  memset(x, 0, sizeof *x);
+  bench_init(&x->b);
+  pci_bus_init(&x->pb, &x->b.bus, 0, 0);
+  x->map = (struct nb_map){
+      .family = family, .nodes = nodes, .cpus = 2 * nodes, .signature = 0x100f23, .hole_base = 0xe0000000};
+  for (unsigned n = 0; n < nodes; n++) {
+    x->map.node[n].base = (uint64_t)n << 30;
+    x->map.node[n].size = 1 << 30;
+  }
+  nb_map_ring(&x->map);
+  for (unsigned n = 0; n < nodes; n++)
+    nb_init(&x->nb[n], &x->pb, &x->map, (uint8_t)n);
+}
+
+static uint32_t rd(struct board *x, unsigned node, unsigned function, unsigned off)
+{
+  return pci_config_read(&x->pb, 0, (uint8_t)((0x18 + node) << 3 | function), off, 4);
+}
+
+static void functions_have_the_ids_of_the_family(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_K8, 1);
+  for (unsigned i = 0; i < 4; i++)
+    assert_int_equal(rd(&x, 0, i, 0), 0x11001022 + (i << 16));
+  assert_int_equal(rd(&x, 0, 4, 0), 0xffffffff);
+  assert_int_equal(rd(&x, 1, 0, 0), 0xffffffff);
+  bench_free(&x.b);
+  setup_board(&x, NB_FAMILY10H, 8);
+  for (unsigned n = 0; n < 8; n++)
+    for (unsigned i = 0; i < 5; i++)
+      assert_int_equal(rd(&x, n, i, 0), 0x12001022 + (i << 16));
+  assert_int_equal(rd(&x, 0, 3, 0xfc), 0x100f23);
+  assert_int_equal(rd(&x, 0, 0, 0x0c) >> 16 & 0x80, 0x80);
+  bench_free(&x.b);
+}
+
+static void every_node_knows_itself_and_how_many_there_are(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_FAMILY10H, 4);
+  for (unsigned n = 0; n < 4; n++)
+    assert_int_equal(rd(&x, n, 0, 0x60) & 0x77, n | 3 << 4);
+  assert_int_equal(rd(&x, 0, 0, 0x60) >> 16 & 31, 7);
+  bench_free(&x.b);
+}
+
+static void all_nodes_show_the_same_memory_map(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_FAMILY10H, 4);
+  for (unsigned n = 0; n < 4; n++) {
+    for (unsigned m = 0; m < 8; m++) {
+      uint32_t base = rd(&x, n, 1, 0x40 + 8 * m), limit = rd(&x, n, 1, 0x44 + 8 * m);
+      assert_int_equal(limit & 7, m);
+      if (m >= 4) {
+        assert_int_equal(base & 3, 0);
+        continue;
+      }
+      assert_int_equal(base & 3, 3);
+      assert_true((uint64_t)(base >> 16) << 24 == (uint64_t)m << 30);
+      assert_true(((uint64_t)(limit >> 16) << 24 | 0xffffff) == ((uint64_t)(m + 1) << 30) - 1);
+    }
+    assert_int_equal(rd(&x, n, 1, 0xe0), 0xff000003);
+  }
+  bench_free(&x.b);
+}
+
+static void following_the_routes_reaches_every_node(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_FAMILY10H, 8);
+  for (unsigned from = 0; from < 8; from++) {
+    for (unsigned to = 0; to < 8; to++) {
+      unsigned at = from, hops = 0;
+      for (; hops < 8; hops++) {
+        uint32_t way = rd(&x, at, 0, 0x40 + 4 * to) & 0x1ff;
+        if (way == 1)
+          break;
+        assert_true(way == 4 || way == 8);
+        at = (way == 4 ? at + 1 : at + 7) % 8;
+      }
+      assert_int_equal(at, to);
+      assert_in_range(hops, 0, 4);
+    }
+  }
+  bench_free(&x.b);
+}
+
+static void memory_over_the_hole_is_hoisted(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_K8, 1);
+  assert_int_equal(rd(&x, 0, 1, 0xf0), 0);
+  bench_free(&x.b);
+  setup_board(&x, NB_K8, 1);
+  x.map.node[0].size = UINT64_C(6) << 30;
+  pci_bus_init(&x.pb, &x.b.bus, 0, 0);
+  nb_init(&x.nb[0], &x.pb, &x.map, 0);
+  assert_int_equal(rd(&x, 0, 1, 0xf0), 0xe0002001);
+  bench_free(&x.b);
+}
+
+static void maps_are_read_only_and_scratch_bits_are_reset(void **state)
+{
+  struct board x;
+  setup_board(&x, NB_FAMILY10H, 2);
+  uint8_t f1 = 0x18 << 3 | 1, f3 = 0x18 << 3 | 3;
+  uint32_t before = rd(&x, 0, 1, 0x44);
+  pci_config_write(&x.pb, 0, f1, 0x44, 4, 0xffffffff);
+  assert_int_equal(rd(&x, 0, 1, 0x44), before);
+  pci_config_write(&x.pb, 0, f3, 0x44, 4, 0xffffffff);
+  assert_int_equal(rd(&x, 0, 3, 0x44), 0xffbfffff);
+  nb_reset(&x.nb[0]);
+  assert_int_equal(rd(&x, 0, 3, 0x44), 0);
+  assert_int_equal(rd(&x, 0, 3, 0xa4) >> 21, 320); // 40 degrees
+  bench_free(&x.b);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(functions_have_the_ids_of_the_family),
+      cmocka_unit_test(every_node_knows_itself_and_how_many_there_are),
+      cmocka_unit_test(all_nodes_show_the_same_memory_map),
+      cmocka_unit_test(following_the_routes_reaches_every_node),
+      cmocka_unit_test(memory_over_the_hole_is_hoisted),
+      cmocka_unit_test(maps_are_read_only_and_scratch_bits_are_reset),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
