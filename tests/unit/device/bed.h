@@ -15,7 +15,7 @@
 #include "bus/pci.h"
 #include "device/device.h"
 
-#define BED_RAM (32u << 20)
+#define BED_RAM (96u << 20) // for devices that have memory of their own
 
 struct bed {
   struct ram ram;
