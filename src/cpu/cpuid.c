@@ -1,7 +1,7 @@
 // The CPUID instruction: leaves made from the model and from the CPU's state. APM3 appendix E.
 //
-// A package is a node: topology leaves count the CPUs that share this CPU's node, and expect the low bits of the
-// APIC ID to number them. Leaves that the model does not have read as zero.
+// A package is a node: topology leaves count the CPUs that share this CPU's node, and expect the low bits of
+// the APIC ID to number them. Leaves that the model does not have read as zero.
 #include <string.h>
 
 #include "cpu/cpu.h"

@@ -12,9 +12,9 @@ enum feature_flag {
 };
 
 struct feature_row {
-  const char *name;      // QEMU's
-  const char *other;     // another spelling, or NULL
-  enum feature feature;  // FEAT_NONE: only the name is known
+  const char *name;     // QEMU's
+  const char *other;    // another spelling, or NULL
+  enum feature feature; // FEAT_NONE: only the name is known
   uint8_t flags;
   enum feature needs[2]; // must be on too; 0: none
 };

@@ -1,7 +1,8 @@
-// The local APIC: acceptance, priority, the end of interrupts, and its registers; see lapic.h. APM2 chapter 16.
+// The local APIC: acceptance, priority, the end of interrupts, and its registers; see lapic.h. APM2
+// chapter 16.
 //
 // Invariant: after every function here, PEND_INTR of the CPU says whether an interrupt could be taken.
-// The timer is in lapic_timer.c, what goes between processors in lapic_ipi.c.
+// The registers are in lapic_reg.c, the timer in lapic_timer.c, what goes between processors in lapic_ipi.c.
 #include "cpu/lapic.h"
 
 #include <stdlib.h>
@@ -172,8 +173,7 @@ void lapic_local(struct cpu *c, enum lapic_lvt which)
     deliver_lvt(a, a->lvt[which], false);
 }
 
-// Raises what LINT0 or LINT1 asks for: `rose` on the edge, otherwise because a level is still there.
-static void lint_raise(struct lapic *a, unsigned pin, bool rose)
+void lapic_lint_raise(struct lapic *a, unsigned pin, bool rose)
 {
   uint32_t *e = &a->lvt[LVT_LINT0 + pin];
   bool high = a->lint_level >> pin & 1;
@@ -194,7 +194,7 @@ void lapic_lint(struct cpu *c, unsigned pin, int level)
   bool rose = level && !(a->lint_level & bit);
   a->lint_level = level ? a->lint_level | bit : a->lint_level & ~bit;
   if (hardware_on(a))
-    lint_raise(a, pin & 1, rose);
+    lapic_lint_raise(a, pin & 1, rose);
   else if (pin && rose)
     cpu_request(c, PEND_NMI);
   lapic_update(a);
@@ -202,7 +202,7 @@ void lapic_lint(struct cpu *c, unsigned pin, int level)
 
 // ---- end of interrupt ----
 
-static void finish(struct lapic *a, int vector)
+void lapic_finish(struct lapic *a, int vector)
 {
   if (vector < 0 || !bit_test(a->isr, vector))
     return;
@@ -212,7 +212,7 @@ static void finish(struct lapic *a, int vector)
       uint32_t *e = &a->lvt[LVT_LINT0 + pin];
       if ((*e & LVT_REMOTE_IRR) && (*e & 0xff) == (unsigned)vector) {
         *e &= ~LVT_REMOTE_IRR;
-        lint_raise(a, pin, false);
+        lapic_lint_raise(a, pin, false);
       }
     }
     if (a->eoi)
@@ -221,9 +221,9 @@ static void finish(struct lapic *a, int vector)
   lapic_update(a);
 }
 
-static void eoi(struct lapic *a)
+void lapic_eoi(struct lapic *a)
 {
-  finish(a, highest(a->isr, all_ones));
+  lapic_finish(a, highest(a->isr, all_ones));
 }
 
 // ---- reset ----
@@ -332,312 +332,4 @@ bool lapic_mmio_hit(const struct cpu *c, uint64_t pa)
 {
   return (c->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN &&
          (pa & ~0xfffull) == (c->apic_base & ~0xfffull);
-}
-
-// ---- registers, by their number (offset / 16) ----
-
-static uint32_t version(const struct lapic *a)
-{
-  return 0x10 | (LVT_COUNT - 1) << 16 | (model_has(a->cpu->model, FEAT_EXTAPIC) ? 1u << 31 : 0);
-}
-
-static unsigned ext_lvts(const struct lapic *a)
-{
-  return model_family(a->cpu->model) >= 0x10 ? 4 : 1;
-}
-
-bool lapic_x2(const struct lapic *a)
-{
-  return a->cpu->apic_base & APIC_BASE_EXTD;
-}
-
-uint32_t lapic_ldr(const struct lapic *a)
-{
-  uint32_t id = a->cpu->apic_id;
-  return lapic_x2(a) ? id >> 4 << 16 | 1u << (id & 15) : a->ldr;
-}
-
-bool lapic_reg_read(struct lapic *a, unsigned reg, uint32_t *v)
-{
-  bool ext = model_has(a->cpu->model, FEAT_EXTAPIC);
-  *v = 0;
-  switch (reg) {
-  case 0x02:
-    *v = lapic_x2(a) ? a->cpu->apic_id : a->id << 24;
-    return true;
-  case 0x03:
-    *v = version(a);
-    return true;
-  case 0x08:
-    *v = a->tpr;
-    return true;
-  case 0x09: // arbitration priority: that of the processor, there is no arbitration
-  case 0x0a:
-    *v = lapic_ppr(a);
-    return reg == 0x0a || !lapic_x2(a);
-  case 0x0b: // EOI
-    return !lapic_x2(a);
-  case 0x0c: // remote read
-    return !lapic_x2(a);
-  case 0x0d:
-    *v = lapic_ldr(a);
-    return true;
-  case 0x0e:
-    *v = a->dfr;
-    return !lapic_x2(a);
-  case 0x0f:
-    *v = a->svr;
-    return true;
-  case 0x10 ... 0x17:
-    *v = a->isr[reg - 0x10];
-    return true;
-  case 0x18 ... 0x1f:
-    *v = a->tmr[reg - 0x18];
-    return true;
-  case 0x20 ... 0x27:
-    *v = a->irr[reg - 0x20];
-    return true;
-  case 0x28:
-    *v = a->esr;
-    return true;
-  case 0x30:
-    *v = a->icr;
-    return true;
-  case 0x31:
-    *v = a->icr >> 32;
-    return !lapic_x2(a);
-  case 0x32 ... 0x37:
-    *v = a->lvt[reg - 0x32];
-    return true;
-  case 0x38:
-    *v = a->initial_count;
-    return true;
-  case 0x39:
-    *v = lapic_timer_count(a);
-    return true;
-  case 0x3e:
-    *v = a->divide;
-    return true;
-  case 0x40: // extended feature: IER, specific EOI
-    *v = ext ? ext_lvts(a) << 16 | EXT_IER | EXT_SEOI : 0;
-    return ext;
-  case 0x41:
-    *v = a->ext_control;
-    return ext;
-  case 0x42:
-    return ext;
-  case 0x48 ... 0x4f:
-    *v = a->ier[reg - 0x48];
-    return ext;
-  case 0x50 ... 0x53:
-    *v = a->ext_lvt[reg - 0x50];
-    return ext && reg - 0x50 < ext_lvts(a);
-  }
-  return false;
-}
-
-static void svr_write(struct lapic *a, uint32_t v)
-{
-  a->svr = v & 0x3ff;
-  if (!(v & SVR_ENABLE)) {
-    for (unsigned i = 0; i < LVT_COUNT; i++)
-      a->lvt[i] |= LVT_MASKED;
-  }
-}
-
-static void lvt_write(struct lapic *a, enum lapic_lvt which, uint32_t v)
-{
-  static const uint32_t mask[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
-    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
-  };
-  uint32_t old = a->lvt[which];
-  v = (v & mask[which]) | (old & LVT_REMOTE_IRR);
-  if (!model_has(a->cpu->model, FEAT_TSC_DEADLINE))
-    v &= which == LVT_TIMER ? ~(1u << 18) : ~0u;
-  if (!(a->svr & SVR_ENABLE))
-    v |= LVT_MASKED;
-  if (!(v & LVT_LEVEL))
-    v &= ~LVT_REMOTE_IRR;
-  a->lvt[which] = v;
-  if (which == LVT_TIMER)
-    lapic_timer_mode(a, old);
-  else if (which == LVT_LINT0 || which == LVT_LINT1)
-    lint_raise(a, which - LVT_LINT0, false);
-}
-
-static bool ext_write(struct lapic *a, unsigned reg, uint32_t v)
-{
-  switch (reg) {
-  case 0x40:
-    return false;
-  case 0x41:
-    a->ext_control = v & (EXT_IER | EXT_SEOI);
-    return true;
-  case 0x42:
-    if (a->ext_control & EXT_SEOI)
-      finish(a, v & 0xff);
-    return true;
-  case 0x48 ... 0x4f:
-    a->ier[reg - 0x48] = v;
-    return true;
-  case 0x50 ... 0x53:
-    if (reg - 0x50 >= ext_lvts(a))
-      return false;
-    a->ext_lvt[reg - 0x50] = v & 0x107ff;
-    return true;
-  }
-  return false;
-}
-
-// False: no such register, or it cannot be written.
-static bool reg_write(struct lapic *a, unsigned reg, uint32_t v)
-{
-  switch (reg) {
-  case 0x02:
-    if (lapic_x2(a))
-      return false;
-    a->id = v >> 24;
-    return true;
-  case 0x08:
-    a->tpr = v;
-    a->cpu->cr8 = a->tpr >> 4;
-    return true;
-  case 0x0b:
-    eoi(a);
-    return true;
-  case 0x0d:
-    if (lapic_x2(a))
-      return false;
-    a->ldr = v & 0xff000000;
-    return true;
-  case 0x0e:
-    if (lapic_x2(a))
-      return false;
-    a->dfr = v | 0x0fffffff;
-    return true;
-  case 0x0f:
-    svr_write(a, v);
-    return true;
-  case 0x28:
-    a->esr = a->esr_pending;
-    a->esr_pending = 0;
-    return true;
-  case 0x30:
-    a->icr = (a->icr & 0xffffffff00000000) | (v & ICR_WRITABLE);
-    lapic_icr_send(a);
-    return true;
-  case 0x31:
-    if (lapic_x2(a))
-      return false;
-    a->icr = (a->icr & 0xffffffff) | (uint64_t)(v & 0xff000000) << 32;
-    return true;
-  case 0x32 ... 0x37:
-    lvt_write(a, reg - 0x32, v);
-    return true;
-  case 0x38:
-    lapic_timer_set_initial(a, v);
-    return true;
-  case 0x3e:
-    lapic_timer_set_divide(a, v & 0xb);
-    return true;
-  case 0x3f: // self IPI
-    if (!lapic_x2(a))
-      return false;
-    if ((v & 0xff) < 16)
-      lapic_error(a, ESR_SENT_ILLEGAL);
-    else
-      lapic_accept(a, v & 0xff, false);
-    return true;
-  }
-  return model_has(a->cpu->model, FEAT_EXTAPIC) && ext_write(a, reg, v);
-}
-
-// ---- memory-mapped ----
-
-uint64_t lapic_mmio_read(struct cpu *c, uint64_t off, unsigned size)
-{
-  struct lapic *a = c->lapic;
-  unsigned sub = off & 15;
-  uint32_t v;
-  if (!lapic_reg_read(a, off >> 4, &v)) {
-    lapic_error(a, ESR_ILLEGAL_REGISTER);
-    return 0;
-  }
-  if (sub >= 4)
-    return 0;
-  uint64_t r = v >> 8 * sub;
-  return size >= 8 ? r : r & ((1ull << 8 * size) - 1);
-}
-
-void lapic_mmio_write(struct cpu *c, uint64_t off, unsigned size, uint64_t v)
-{
-  struct lapic *a = c->lapic;
-  uint32_t was;
-  if ((off & 15) || size < 4)
-    return;
-  if (!reg_write(a, off >> 4, v) && !lapic_reg_read(a, off >> 4, &was)) // read-only ones ignore writes
-    lapic_error(a, ESR_ILLEGAL_REGISTER);
-  lapic_update(a);
-}
-
-// ---- x2APIC ----
-
-bool lapic_x2apic_read(struct cpu *c, uint32_t msr, uint64_t *v)
-{
-  struct lapic *a = c->lapic;
-  unsigned reg = msr & 0xff;
-  uint32_t low;
-  if (!a || !lapic_x2(a) || !lapic_reg_read(a, reg, &low))
-    return false;
-  *v = reg == 0x30 ? a->icr : low;
-  return true;
-}
-
-// Bits that may be 1 in a write of an x2APIC register, 0 if it cannot be written.
-static uint64_t x2_writable(const struct lapic *a, unsigned reg)
-{
-  uint32_t timer = model_has(a->cpu->model, FEAT_TSC_DEADLINE) ? 0x710ff : 0x310ff;
-  switch (reg) {
-  case 0x08:
-    return 0xff;
-  case 0x0f:
-    return 0x3ff;
-  case 0x30:
-    return 0xffffffff00000000 | ICR_WRITABLE | 1u << 12;
-  case 0x32:
-    return timer;
-  case 0x33:
-  case 0x34:
-    return 0x117ff;
-  case 0x35:
-  case 0x36:
-    return 0x1f7ff;
-  case 0x37:
-    return 0x110ff;
-  case 0x38:
-    return 0xffffffff;
-  case 0x3e:
-    return 0xb;
-  case 0x3f:
-    return 0xff;
-  default:
-    return reg >= 0x40 ? 0xffffffff : 0;
-  }
-}
-
-bool lapic_x2apic_write(struct cpu *c, uint32_t msr, uint64_t v)
-{
-  struct lapic *a = c->lapic;
-  unsigned reg = msr & 0xff;
-  if (!a || !lapic_x2(a) || (v & ~x2_writable(a, reg)))
-    return false;
-  if (reg == 0x30) {
-    a->icr = v & (0xffffffff00000000 | ICR_WRITABLE);
-    lapic_icr_send(a);
-  } else if (!reg_write(a, reg, v)) {
-    return false;
-  }
-  lapic_update(a);
-  return true;
 }

@@ -1,7 +1,8 @@
 // The local APIC: xAPIC (memory-mapped) and x2APIC (MSRs). APM2 chapter 16.
 //
-// The engine looks at PEND_INTR in c->pending, which says at all times whether lapic_has_interrupt would; it takes the
-// interrupt with lapic_ack when RFLAGS.IF, GIF and the interrupt shadow allow. Time comes from the virtual clock.
+// The engine looks at PEND_INTR in c->pending, which says at all times whether lapic_has_interrupt would; it
+// takes the interrupt with lapic_ack when RFLAGS.IF, GIF and the interrupt shadow allow. Time comes from the
+// virtual clock.
 #ifndef CPU_LAPIC_H
 #define CPU_LAPIC_H
 
@@ -34,24 +35,24 @@ enum lapic_lvt {
 
 struct lapic {
   struct cpu *cpu;
-  uint32_t id;           // xAPIC: the 8 bits of register 20h; x2APIC mode uses cpu->apic_id
-  uint32_t ldr, dfr;     // DFR as read: F000_0000h or FFFF_FFFFh; LDR of xAPIC mode in bits 31:24
+  uint32_t id;       // xAPIC: the 8 bits of register 20h; x2APIC mode uses cpu->apic_id
+  uint32_t ldr, dfr; // DFR as read: F000_0000h or FFFF_FFFFh; LDR of xAPIC mode in bits 31:24
   uint8_t tpr;
   uint32_t svr;
   uint32_t isr[8], tmr[8], irr[8];
   uint32_t esr, esr_pending; // as read; accumulated since the last write
-  uint64_t icr;          // xAPIC: destination in bits 63:56; x2APIC: in 63:32
+  uint64_t icr;              // xAPIC: destination in bits 63:56; x2APIC: in 63:32
   uint32_t lvt[LVT_COUNT];
   uint32_t initial_count, divide;
   uint32_t ext_control, ext_lvt[4]; // 410h, 500h..530h (EXTAPIC)
-  uint32_t ier[8];       // 480h..4F0h
-  uint64_t tsc_deadline; // 0: not armed
-  uint64_t timer_start;  // ns at which the current count began
-  bool counting;         // the count has not reached 0
+  uint32_t ier[8];                  // 480h..4F0h
+  uint64_t tsc_deadline;            // 0: not armed
+  uint64_t timer_start;             // ns at which the current count began
+  bool counting;                    // the count has not reached 0
   struct timer timer;
-  struct timer mwaitx;   // ends an MWAITX that has a time limit
-  uint8_t lint_level;    // bits 0, 1: levels of LINT0 and LINT1
-  bool extint;           // an ExtINT request is pending (LINT0 or a message)
+  struct timer mwaitx; // ends an MWAITX that has a time limit
+  uint8_t lint_level;  // bits 0, 1: levels of LINT0 and LINT1
+  bool extint;         // an ExtINT request is pending (LINT0 or a message)
   void (*eoi)(void *arg, uint8_t vector);
   void *eoi_arg;
 };
@@ -62,7 +63,8 @@ void lapic_free(struct cpu *c);
 // RESET#: also APIC_BASE and the APIC ID. INIT: keeps those (APM2 16.3.3).
 void lapic_reset(struct cpu *c);
 void lapic_init(struct cpu *c);
-// What a BIOS leaves behind: enabled, the PIC on LINT0 and NMI on LINT1. For kernels that are started without one.
+// What a BIOS leaves behind: enabled, the PIC on LINT0 and NMI on LINT1. For kernels that are started without
+// one.
 void lapic_virtual_wire(struct cpu *c);
 // Level-triggered vectors are reported here at EOI (I/O APICs).
 void lapic_set_eoi(struct cpu *c, void (*eoi)(void *arg, uint8_t vector), void *arg);

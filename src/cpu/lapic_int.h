@@ -42,7 +42,11 @@ void lapic_error(struct lapic *a, uint32_t bit);
 uint8_t lapic_ppr(const struct lapic *a);
 bool lapic_x2(const struct lapic *a); // in x2APIC mode
 uint32_t lapic_ldr(const struct lapic *a);
-bool lapic_reg_read(struct lapic *a, unsigned reg, uint32_t *v);
+// Raises what LINT0 or LINT1 asks for: `rose` on the edge, otherwise because a level is still there.
+void lapic_lint_raise(struct lapic *a, unsigned pin, bool rose);
+// Ends the service of a vector; of the highest one.
+void lapic_finish(struct lapic *a, int vector);
+void lapic_eoi(struct lapic *a);
 
 // Sends what the interrupt command register says.
 void lapic_icr_send(struct lapic *a);

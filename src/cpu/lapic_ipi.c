@@ -1,7 +1,8 @@
-// Messages between local APICs, and from I/O APICs and MSI: who is addressed, and what arrives. APM2 16.5, 16.6.
+// Messages between local APICs, and from I/O APICs and MSI: who is addressed, and what arrives.
+// APM2 16.5, 16.6.
 //
-// Among several that could take a lowest-priority message, the one with the lowest processor priority takes it,
-// and among equals the one with the lowest number: the choice must be the same in every run.
+// Among several that could take a lowest-priority message, the one with the lowest processor priority takes
+// it, and among equals the one with the lowest number: the choice must be the same in every run.
 #include "bus/bus.h"
 #include "cpu/cpu.h"
 #include "cpu/lapic_int.h"
@@ -99,13 +100,14 @@ void lapic_icr_send(struct lapic *a)
   struct cpu *c = a->cpu;
   uint32_t low = a->icr;
   struct intr_msg m = {
-    .dest = lapic_x2(a) ? a->icr >> 32 : a->icr >> 56,
-    .vector = low & 0xff,
-    .delivery = low >> 8 & 7,
-    .logical = low & ICR_LOGICAL,
-    // Only INIT knows levels between processors; a level-triggered fixed IPI would wait for an EOI of nobody.
-    .level = (low >> 8 & 7) == DELIVER_INIT && (low & ICR_LEVEL),
-    .assert_ = low & ICR_ASSERT,
+      .dest = lapic_x2(a) ? a->icr >> 32 : a->icr >> 56,
+      .vector = low & 0xff,
+      .delivery = low >> 8 & 7,
+      .logical = low & ICR_LOGICAL,
+      // Only INIT knows levels between processors; a level-triggered fixed IPI would wait for an EOI of
+      // nobody.
+      .level = (low >> 8 & 7) == DELIVER_INIT && (low & ICR_LEVEL),
+      .assert_ = low & ICR_ASSERT,
   };
   unsigned shorthand = low >> 18 & 3;
   bool pick[MAX_CPUS] = {false};

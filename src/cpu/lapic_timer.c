@@ -1,7 +1,8 @@
 // The local APIC's timer: one-shot, periodic and TSC-deadline, on the virtual clock. APM2 16.4.1.
 //
-// Invariant: while `counting`, the count is initial_count minus the ticks since timer_start, modulo the period
-// when periodic. A guest may program any period; the host sees at most one event per MIN_PERIOD of virtual time.
+// Invariant: while `counting`, the count is initial_count minus the ticks since timer_start, modulo the
+// period when periodic. A guest may program any period; the host sees at most one event per MIN_PERIOD of
+// virtual time.
 #include "cpu/cpu.h"
 #include "cpu/lapic_int.h"
 #include "cpu/msr.h"

@@ -1,10 +1,10 @@
 // The CPU models and the option -cpu; see model.h.
 //
 // A model starts from its row, takes the features and properties of the option in their order, and is then
-// made consistent: what a feature needs is on with it, and what has lost that goes off. A feature that was asked
-// for by name and cannot be is an error. With vendor=GenuineIntel the vendor's name changes, and with it only
-// what that vendor's manual says of registers that both have: IA32_MISC_ENABLE exists, IA32_MCi_CTL takes all
-// zeros or all ones, and there are no extended local APIC registers.
+// made consistent: what a feature needs is on with it, and what has lost that goes off. A feature that was
+// asked for by name and cannot be is an error. With vendor=GenuineIntel the vendor's name changes, and with
+// it only what that vendor's manual says of registers that both have: IA32_MISC_ENABLE exists, IA32_MCi_CTL
+// takes all zeros or all ones, and there are no extended local APIC registers.
 #include "cpu/model.h"
 
 #include <stdlib.h>
@@ -27,46 +27,110 @@ struct model_row {
 };
 
 static const struct model_row rows[] = {
-  {"k8f", "K8 revision F: the first with SVM, no nested paging", false,
-   {.brand = "Pacifica K8 revision F processor", .signature = 0x00040f12, .max_leaf = 1,
-    .max_ext_leaf = 0x80000018, .phys_bits = 40, .mc_banks = 5, .asids = 64,
-    .l1d = {64, 2, 64}, .l1i = {64, 2, 64}, .l2 = {1024, 16, 64},
-    .tlb_l1_2m = 0xff08ff08, .tlb_l1_4k = 0xff20ff20, .tlb_l2_4k = 0x42004200,
-    .word = {[FW_1_ECX] = B(SSE3) | B(CX16), [FW_1_EDX] = EDX_1,
-             [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY),
-             [FW_80000001_EDX] = EDX_AMD64 | B(RDTSCP)}}},
-  {"family10h", "family 10h (K10), the default: nested paging, DEV, SKINIT belong to it", false,
-   {.brand = "Pacifica family 10h processor", .signature = 0x00100f42, .max_leaf = 5,
-    .max_ext_leaf = 0x8000001b, .phys_bits = 48, .mc_banks = 6, .asids = 64,
-    .l1d = {64, 2, 64}, .l1i = {64, 2, 64}, .l2 = {512, 16, 64}, .l3 = {6144, 48, 64},
-    .tlb_l1_2m = 0xff30ff10, .tlb_l1_4k = 0xff30ff20, .tlb_l2_2m = 0x20800000, .tlb_l2_4k = 0x42004200,
-    .tlb_1g = {0xf0300000, 0x60100000},
-    .word = {[FW_1_ECX] = B(SSE3) | B(MONITOR) | B(CX16) | B(POPCNT), [FW_1_EDX] = EDX_1,
-             [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY) | B(LZCNT) | B(SSE4A) |
-                                 B(MISALIGNSSE) | B(PREFETCHW) | B(OSVW),
-             [FW_80000001_EDX] = EDX_AMD64 | B(PDPE1GB) | B(RDTSCP),
-             [FW_80000007_EDX] = B(HWPSTATE) | B(INVTSC)}}},
-  {"Opteron_G1", "the first AMD64 processors (K8 revision E), without SVM", false,
-   {.brand = "Pacifica K8 revision E processor", .signature = 0x00020f12, .max_leaf = 1,
-    .max_ext_leaf = 0x80000018, .phys_bits = 40, .mc_banks = 5, .asids = 64,
-    .l1d = {64, 2, 64}, .l1i = {64, 2, 64}, .l2 = {1024, 16, 64},
-    .tlb_l1_2m = 0xff08ff08, .tlb_l1_4k = 0xff20ff20, .tlb_l2_4k = 0x42004200,
-    .word = {[FW_1_ECX] = B(SSE3), [FW_1_EDX] = EDX_1, [FW_80000001_ECX] = B(CMP_LEGACY) | B(CR8_LEGACY),
-             [FW_80000001_EDX] = EDX_AMD64}}},
-  {"qemu64", "a plain AMD64 processor, for scripts that name it", false,
-   {.brand = "Pacifica AMD64 processor", .signature = 0x00060fb1, .max_leaf = 0xd,
-    .max_ext_leaf = 0x8000000a, .phys_bits = 40, .mc_banks = 6, .asids = 64,
-    .l1d = {64, 2, 64}, .l1i = {64, 2, 64}, .l2 = {512, 16, 64},
-    .tlb_l1_2m = 0xff30ff10, .tlb_l1_4k = 0xff30ff20, .tlb_l2_4k = 0x42004200,
-    .word = {[FW_1_ECX] = B(SSE3) | B(CX16), [FW_1_EDX] = EDX_1,
-             [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(CR8_LEGACY),
-             [FW_80000001_EDX] = B(SYSCALL) | B(NX) | B(LM)}}},
-  {"max", "everything that is implemented and that the host can do", true,
-   {.brand = "Pacifica processor with all features", .signature = 0x00100fa0, .max_leaf = 0xd,
-    .max_ext_leaf = 0x80000021, .phys_bits = 48, .mc_banks = 6, .asids = 64,
-    .l1d = {64, 2, 64}, .l1i = {64, 2, 64}, .l2 = {512, 16, 64}, .l3 = {6144, 48, 64},
-    .tlb_l1_2m = 0xff30ff10, .tlb_l1_4k = 0xff30ff20, .tlb_l2_2m = 0x20800000, .tlb_l2_4k = 0x42004200,
-    .tlb_1g = {0xf0300000, 0x60100000}}},
+    {"k8f",
+     "K8 revision F: the first with SVM, no nested paging",
+     false,
+     {.brand = "Pacifica K8 revision F processor",
+      .signature = 0x00040f12,
+      .max_leaf = 1,
+      .max_ext_leaf = 0x80000018,
+      .phys_bits = 40,
+      .mc_banks = 5,
+      .asids = 64,
+      .l1d = {64, 2, 64},
+      .l1i = {64, 2, 64},
+      .l2 = {1024, 16, 64},
+      .tlb_l1_2m = 0xff08ff08,
+      .tlb_l1_4k = 0xff20ff20,
+      .tlb_l2_4k = 0x42004200,
+      .word = {[FW_1_ECX] = B(SSE3) | B(CX16),
+               [FW_1_EDX] = EDX_1,
+               [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY),
+               [FW_80000001_EDX] = EDX_AMD64 | B(RDTSCP)}}},
+    {"family10h",
+     "family 10h (K10), the default: nested paging, DEV, SKINIT belong to it",
+     false,
+     {.brand = "Pacifica family 10h processor",
+      .signature = 0x00100f42,
+      .max_leaf = 5,
+      .max_ext_leaf = 0x8000001b,
+      .phys_bits = 48,
+      .mc_banks = 6,
+      .asids = 64,
+      .l1d = {64, 2, 64},
+      .l1i = {64, 2, 64},
+      .l2 = {512, 16, 64},
+      .l3 = {6144, 48, 64},
+      .tlb_l1_2m = 0xff30ff10,
+      .tlb_l1_4k = 0xff30ff20,
+      .tlb_l2_2m = 0x20800000,
+      .tlb_l2_4k = 0x42004200,
+      .tlb_1g = {0xf0300000, 0x60100000},
+      .word = {[FW_1_ECX] = B(SSE3) | B(MONITOR) | B(CX16) | B(POPCNT),
+               [FW_1_EDX] = EDX_1,
+               [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY) | B(LZCNT) |
+                                   B(SSE4A) | B(MISALIGNSSE) | B(PREFETCHW) | B(OSVW),
+               [FW_80000001_EDX] = EDX_AMD64 | B(PDPE1GB) | B(RDTSCP),
+               [FW_80000007_EDX] = B(HWPSTATE) | B(INVTSC)}}},
+    {"Opteron_G1",
+     "the first AMD64 processors (K8 revision E), without SVM",
+     false,
+     {.brand = "Pacifica K8 revision E processor",
+      .signature = 0x00020f12,
+      .max_leaf = 1,
+      .max_ext_leaf = 0x80000018,
+      .phys_bits = 40,
+      .mc_banks = 5,
+      .asids = 64,
+      .l1d = {64, 2, 64},
+      .l1i = {64, 2, 64},
+      .l2 = {1024, 16, 64},
+      .tlb_l1_2m = 0xff08ff08,
+      .tlb_l1_4k = 0xff20ff20,
+      .tlb_l2_4k = 0x42004200,
+      .word = {[FW_1_ECX] = B(SSE3),
+               [FW_1_EDX] = EDX_1,
+               [FW_80000001_ECX] = B(CMP_LEGACY) | B(CR8_LEGACY),
+               [FW_80000001_EDX] = EDX_AMD64}}},
+    {"qemu64",
+     "a plain AMD64 processor, for scripts that name it",
+     false,
+     {.brand = "Pacifica AMD64 processor",
+      .signature = 0x00060fb1,
+      .max_leaf = 0xd,
+      .max_ext_leaf = 0x8000000a,
+      .phys_bits = 40,
+      .mc_banks = 6,
+      .asids = 64,
+      .l1d = {64, 2, 64},
+      .l1i = {64, 2, 64},
+      .l2 = {512, 16, 64},
+      .tlb_l1_2m = 0xff30ff10,
+      .tlb_l1_4k = 0xff30ff20,
+      .tlb_l2_4k = 0x42004200,
+      .word = {[FW_1_ECX] = B(SSE3) | B(CX16),
+               [FW_1_EDX] = EDX_1,
+               [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(CR8_LEGACY),
+               [FW_80000001_EDX] = B(SYSCALL) | B(NX) | B(LM)}}},
+    {"max",
+     "everything that is implemented and that the host can do",
+     true,
+     {.brand = "Pacifica processor with all features",
+      .signature = 0x00100fa0,
+      .max_leaf = 0xd,
+      .max_ext_leaf = 0x80000021,
+      .phys_bits = 48,
+      .mc_banks = 6,
+      .asids = 64,
+      .l1d = {64, 2, 64},
+      .l1i = {64, 2, 64},
+      .l2 = {512, 16, 64},
+      .l3 = {6144, 48, 64},
+      .tlb_l1_2m = 0xff30ff10,
+      .tlb_l1_4k = 0xff30ff20,
+      .tlb_l2_2m = 0x20800000,
+      .tlb_l2_4k = 0x42004200,
+      .tlb_1g = {0xf0300000, 0x60100000}}},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
@@ -141,8 +205,8 @@ static bool number(struct parse *p, const char *key, const char *s, size_t len, 
 {
   char buf[24];
   if (!take(buf, sizeof buf, s, len) || !parse_u64(buf, out) || *out < lo || *out > hi)
-    return err_set(p->e, "-cpu %s: %s takes a number from %llu to %llu", p->text, key,
-                   (unsigned long long)lo, (unsigned long long)hi);
+    return err_set(p->e, "-cpu %s: %s takes a number from %llu to %llu", p->text, key, (unsigned long long)lo,
+                   (unsigned long long)hi);
   return true;
 }
 
@@ -179,8 +243,8 @@ static bool property(struct parse *p, const char *s, size_t len)
              (vlen == 5 && !memcmp(v, "false", 5));
   if (!on && !off)
     return err_set(p->e, "-cpu %s: '%.*s' takes on or off", p->text, (int)klen, s);
-  // These steer how QEMU adapts a model to its host; here a model never depends on the host but by `max`, and a
-  // feature that cannot be is always an error.
+  // These steer how QEMU adapts a model to its host; here a model never depends on the host but by `max`, and
+  // a feature that cannot be is always an error.
   if (KEY("host-phys-bits") || KEY("migratable") || KEY("check") || KEY("enforce"))
     return true;
 #undef KEY
@@ -206,8 +270,8 @@ static bool settle(struct parse *p)
         if (p->asked[i] != ASKED_ON) {
           feature_put(m, r->feature, false);
         } else if (p->asked[n - feature_rows] == ASKED_OFF) {
-          return err_set(p->e, "-cpu %s: '%s' needs '%s', which is turned off; leave out one of them", p->text,
-                         r->name, n->name);
+          return err_set(p->e, "-cpu %s: '%s' needs '%s', which is turned off; leave out one of them",
+                         p->text, r->name, n->name);
         } else {
           feature_put(m, n->feature, true);
           p->asked[n - feature_rows] = ASKED_ON; // so that it keeps what it needs in turn

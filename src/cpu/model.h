@@ -1,8 +1,8 @@
 // CPU models: what the guest's CPUID says, and with it which instructions, registers and MSR bits exist.
 //
-// Everything else asks model_has and model_allows; nothing else in cpu/ knows a model by name. A feature that the
-// host CPU executes for the guest (AVX, BMI, AES ...) can be on only if the host has it.
-// APM3 appendix D and E; BKDG for families 0Fh and 10h.
+// Everything else asks model_has and model_allows; nothing else in cpu/ knows a model by name. A feature that
+// the host CPU executes for the guest (AVX, BMI, AES ...) can be on only if the host has it. APM3 appendix D
+// and E; BKDG for families 0Fh and 10h.
 #ifndef CPU_MODEL_H
 #define CPU_MODEL_H
 
@@ -170,7 +170,7 @@ enum { XCR0_X87 = 1u << 0, XCR0_SSE = 1u << 1, XCR0_AVX = 1u << 2, XCR0_PKRU = 1
 // A cache as CPUID leaves 8000_0005h, 8000_0006h and 8000_001Dh describe it.
 struct model_cache {
   uint32_t kb;
-  uint16_t ways;   // 0xffff: fully associative
+  uint16_t ways; // 0xffff: fully associative
   uint8_t line;
 };
 
@@ -188,15 +188,16 @@ struct model {
   uint8_t mc_banks;        // machine check banks, at most 8
   uint8_t mtrrs;           // variable-range MTRRs, at most 8
   uint8_t svm_rev;
-  uint32_t asids;          // address space identifiers, ASID 0 included
-  struct model_cache l1d, l1i, l2, l3; // l3.kb = 0: none
+  uint32_t asids;                                      // address space identifiers, ASID 0 included
+  struct model_cache l1d, l1i, l2, l3;                 // l3.kb = 0: none
   uint32_t tlb_l1_2m, tlb_l1_4k, tlb_l2_2m, tlb_l2_4k; // EAX, EBX of 8000_0005h and 8000_0006h
-  uint32_t tlb_1g[2];      // EAX, EBX of 8000_0019h
-  uint64_t xcr0;           // bits that XCR0 may have; 0 without XSAVE
-  uint32_t xsave_size;     // bytes of the standard-format XSAVE area with all of them
+  uint32_t tlb_1g[2];                                  // EAX, EBX of 8000_0019h
+  uint64_t xcr0;                                       // bits that XCR0 may have; 0 without XSAVE
+  uint32_t xsave_size; // bytes of the standard-format XSAVE area with all of them
 };
 
-// Parses what follows -cpu: "family10h", "max,-smap,+svm,asids=64". Returns a new model or NULL with the error.
+// Parses what follows -cpu: "family10h", "max,-smap,+svm,asids=64". Returns a new model or NULL with the
+// error.
 struct model *model_parse(const char *text, struct err *e);
 void model_free(struct model *m);
 // -cpu help: models, then features.
@@ -213,8 +214,9 @@ static inline unsigned model_family(const struct model *m)
   return f == 15 ? f + (m->signature >> 20 & 0xff) : f;
 }
 
-// True if instructions of this set (a ZydisISASet) exist in the model. What Zydis decodes in a way that depends on
-// the model (LZCNT, TZCNT, WBNOINVD as their elder forms) is for the decoder to configure by model_has.
+// True if instructions of this set (a ZydisISASet) exist in the model. What Zydis decodes in a way that
+// depends on the model (LZCNT, TZCNT, WBNOINVD as their elder forms) is for the decoder to configure by
+// model_has.
 bool model_allows(const struct model *m, unsigned zydis_isa_set);
 
 struct cpu;

@@ -1,4 +1,5 @@
-// RDMSR and WRMSR: a table of registers that keep a value, and functions for those that do something; see msr.h.
+// RDMSR and WRMSR: a table of registers that keep a value, and functions for those that do something; see
+// msr.h.
 //
 // Invariant: what no row and no case names gives #GP(0). APM2 appendix A, BKDG for family 10h 3.12.
 #include "cpu/msr.h"
@@ -15,11 +16,11 @@
 #include "cpu/perfctr.h"
 
 enum msr_flag {
-  M_RO = 1,    // writing gives #GP
-  M_CANON = 2, // #GP for a non-canonical address
-  M_PHYS = 4,  // #GP for bits above the physical address
-  M_K8 = 8,    // family 0Fh only
-  M_10H = 16,  // family 10h and later
+  M_RO = 1,     // writing gives #GP
+  M_CANON = 2,  // #GP for a non-canonical address
+  M_PHYS = 4,   // #GP for bits above the physical address
+  M_K8 = 8,     // family 0Fh only
+  M_10H = 16,   // family 10h and later
   M_INTEL = 32, // with vendor=GenuineIntel only
 };
 
@@ -27,10 +28,10 @@ struct msr_row {
   uint32_t first;
   uint8_t count;
   uint8_t flags;
-  uint16_t off;          // of the first, in struct cpu
-  uint16_t feature;      // FEAT_NONE: always there
-  uint64_t write;        // bits that a write changes; the others keep their value
-  uint64_t fault;        // bits that may not be 1 in a write
+  uint16_t off;     // of the first, in struct cpu
+  uint16_t feature; // FEAT_NONE: always there
+  uint64_t write;   // bits that a write changes; the others keep their value
+  uint64_t fault;   // bits that may not be 1 in a write
   uint64_t reset;
 };
 
@@ -41,67 +42,87 @@ struct msr_row {
 
 // Places in plain_msr.
 enum {
-  P_NB_CFG, P_INT_PENDING, P_MMCFG, P_PSTATE_CTL, P_OSVW_LENGTH, P_OSVW_STATUS, P_IGNNE, P_MC_REDIRECT, P_SMI_IO_CTL,
-  P_SMI_CYCLE, P_COFVID_CTL, P_WATCHDOG, P_SMM_BASE, P_SMM_ADDR, P_SMM_MASK, P_HTC, P_PLATFORM,
-  P_FIDVID, P_FIDVID_LAST = P_FIDVID + 1,
-  P_SMI_IO, P_SMI_IO_LAST = P_SMI_IO + 3,
-  P_MC_MASK, P_MC_MASK_LAST = P_MC_MASK + 7,
-  P_CFG, P_CFG_LAST = P_CFG + 3, // LS, IC, DC, BU
-  P_CFG2, P_CFG2_LAST = P_CFG2 + 5, // 1028h..102Dh
+  P_NB_CFG,
+  P_INT_PENDING,
+  P_MMCFG,
+  P_PSTATE_CTL,
+  P_OSVW_LENGTH,
+  P_OSVW_STATUS,
+  P_IGNNE,
+  P_MC_REDIRECT,
+  P_SMI_IO_CTL,
+  P_SMI_CYCLE,
+  P_COFVID_CTL,
+  P_WATCHDOG,
+  P_SMM_BASE,
+  P_SMM_ADDR,
+  P_SMM_MASK,
+  P_HTC,
+  P_PLATFORM,
+  P_FIDVID,
+  P_FIDVID_LAST = P_FIDVID + 1,
+  P_SMI_IO,
+  P_SMI_IO_LAST = P_SMI_IO + 3,
+  P_MC_MASK,
+  P_MC_MASK_LAST = P_MC_MASK + 7,
+  P_CFG,
+  P_CFG_LAST = P_CFG + 3, // LS, IC, DC, BU
+  P_CFG2,
+  P_CFG2_LAST = P_CFG2 + 5, // 1028h..102Dh
   P_COUNT
 };
 _Static_assert(P_COUNT <= PERFCTR_PLAIN, "perfctr.c has the last two");
 
 static const struct msr_row rows[] = {
-  // first, count, flags, place, feature, write, fault, reset
-  {0x2a, 1, M_RO, PLAIN(P_PLATFORM), FEAT_NONE, 0, 0, 0},
-  {MSR_SPEC_CTRL, 1, 0, CPU(spec_ctrl), FEAT_IBRS, 7, ~7ull, 0},
-  {MSR_SYSENTER_CS, 1, 0, CPU(sysenter_cs), FEAT_SEP, 0xffff, 0, 0},
-  {MSR_SYSENTER_ESP, 1, 0, CPU(sysenter_esp), FEAT_SEP, ANY, 0, 0},
-  {MSR_SYSENTER_EIP, 1, 0, CPU(sysenter_eip), FEAT_SEP, ANY, 0, 0},
-  {0x1a0, 1, M_INTEL, CPU(misc_enable), FEAT_NONE, 0x400c50009, 0, 0x1801},
-  {MSR_DEBUGCTL, 1, 0, CPU(debugctl), FEAT_NONE, 0x3f, ~0x3full, 0},
-  {MSR_LAST_BRANCH_FROM, 1, M_RO, CPU(last_branch_from), FEAT_NONE, 0, 0, 0},
-  {MSR_LAST_BRANCH_TO, 1, M_RO, CPU(last_branch_to), FEAT_NONE, 0, 0, 0},
-  {MSR_LAST_INT_FROM, 1, M_RO, CPU(last_int_from), FEAT_NONE, 0, 0, 0},
-  {MSR_LAST_INT_TO, 1, M_RO, CPU(last_int_to), FEAT_NONE, 0, 0, 0},
-  {MSR_STAR, 1, 0, CPU(star), FEAT_SYSCALL, ANY, 0, 0},
-  {MSR_LSTAR, 1, M_CANON, CPU(lstar), FEAT_LM, ANY, 0, 0},
-  {MSR_CSTAR, 1, M_CANON, CPU(cstar), FEAT_LM, ANY, 0, 0},
-  {MSR_SFMASK, 1, 0, CPU(sfmask), FEAT_LM, LOW32, 0, 0},
-  {MSR_FS_BASE, 1, M_CANON, CPU(seg[SEG_FS].base), FEAT_LM, ANY, 0, 0},
-  {MSR_GS_BASE, 1, M_CANON, CPU(seg[SEG_GS].base), FEAT_LM, ANY, 0, 0},
-  {MSR_KERNEL_GS_BASE, 1, M_CANON, CPU(kernel_gs_base), FEAT_LM, ANY, 0, 0},
-  {MSR_TSC_AUX, 1, 0, CPU(tsc_aux), FEAT_RDTSCP, LOW32, 0, 0},
-  {MSR_SYSCFG, 1, 0, CPU(syscfg), FEAT_NONE, 0x7c0000, 0, 0},
-  {MSR_IORR_BASE0, 1, M_PHYS, CPU(iorr_base[0]), FEAT_NONE, ~0xfe7ull, 0, 0},
-  {MSR_IORR_BASE0 + 1, 1, M_PHYS, CPU(iorr_mask[0]), FEAT_NONE, ~0x7ffull, 0, 0},
-  {MSR_IORR_BASE0 + 2, 1, M_PHYS, CPU(iorr_base[1]), FEAT_NONE, ~0xfe7ull, 0, 0},
-  {MSR_IORR_BASE0 + 3, 1, M_PHYS, CPU(iorr_mask[1]), FEAT_NONE, ~0x7ffull, 0, 0},
-  {MSR_TOP_MEM, 1, M_PHYS, CPU(top_mem), FEAT_NONE, ~0x7fffffull, 0, 0x4000000},
-  {MSR_TOP_MEM2, 1, M_PHYS, CPU(top_mem2), FEAT_NONE, ~0x7fffffull, 0, 0},
-  {MSR_NB_CFG, 1, 0, PLAIN(P_NB_CFG), FEAT_NONE, ANY, 0, 0},
-  {0xc0010022, 1, 0, PLAIN(P_MC_REDIRECT), FEAT_NONE, 0x3ff, 0, 0},
-  {0xc001003e, 1, 0, PLAIN(P_HTC), FEAT_NONE, ANY, 0, 0},
-  {0xc0010041, 2, M_K8, PLAIN(P_FIDVID), FEAT_NONE, ANY, 0, 0},
-  {MSR_MC_CTL_MASK0, 8, 0, PLAIN(P_MC_MASK), FEAT_MCA, ANY, 0, 0},
-  {0xc0010050, 4, 0, PLAIN(P_SMI_IO), FEAT_NONE, ANY, 0, 0},
-  {0xc0010054, 1, 0, PLAIN(P_SMI_IO_CTL), FEAT_NONE, ANY, 0, 0},
-  {MSR_INT_PENDING, 1, 0, PLAIN(P_INT_PENDING), FEAT_NONE, LOW32, 0, 0},
-  {0xc0010056, 1, 0, PLAIN(P_SMI_CYCLE), FEAT_NONE, ANY, 0, 0},
-  {MSR_MMCFG_BASE, 1, M_PHYS | M_10H, PLAIN(P_MMCFG), FEAT_NONE, ~0xfffc2ull, 0, 0},
-  {MSR_PSTATE_CTL, 1, M_10H, PLAIN(P_PSTATE_CTL), FEAT_NONE, 7, 0, 0},
-  {MSR_COFVID_CTL, 1, M_10H, PLAIN(P_COFVID_CTL), FEAT_NONE, ANY, 0, 0},
-  {0xc0010074, 1, M_10H, PLAIN(P_WATCHDOG), FEAT_NONE, 0x7f, 0, 0},
-  {0xc0010111, 1, 0, PLAIN(P_SMM_BASE), FEAT_NONE, LOW32, 0, 0x30000},
-  {0xc0010112, 1, M_PHYS, PLAIN(P_SMM_ADDR), FEAT_NONE, ~0x1ffffull, 0, 0},
-  {0xc0010113, 1, 0, PLAIN(P_SMM_MASK), FEAT_NONE, ANY, 0, 0},
-  {MSR_IGNNE, 1, 0, PLAIN(P_IGNNE), FEAT_NONE, 1, 0, 0},
-  // Errata software must be told about: none of the first four.
-  {MSR_OSVW_LENGTH, 1, 0, PLAIN(P_OSVW_LENGTH), FEAT_OSVW, 0xffff, 0, 4},
-  {MSR_OSVW_STATUS, 1, 0, PLAIN(P_OSVW_STATUS), FEAT_OSVW, ANY, 0, 0},
-  {0xc0011020, 4, 0, PLAIN(P_CFG), FEAT_NONE, ANY, 0, 0},
-  {0xc0011028, 6, M_10H, PLAIN(P_CFG2), FEAT_NONE, ANY, 0, 0}, // 1029h: DE_CFG
+    // first, count, flags, place, feature, write, fault, reset
+    {0x2a, 1, M_RO, PLAIN(P_PLATFORM), FEAT_NONE, 0, 0, 0},
+    {MSR_SPEC_CTRL, 1, 0, CPU(spec_ctrl), FEAT_IBRS, 7, ~7ull, 0},
+    {MSR_SYSENTER_CS, 1, 0, CPU(sysenter_cs), FEAT_SEP, 0xffff, 0, 0},
+    {MSR_SYSENTER_ESP, 1, 0, CPU(sysenter_esp), FEAT_SEP, ANY, 0, 0},
+    {MSR_SYSENTER_EIP, 1, 0, CPU(sysenter_eip), FEAT_SEP, ANY, 0, 0},
+    {0x1a0, 1, M_INTEL, CPU(misc_enable), FEAT_NONE, 0x400c50009, 0, 0x1801},
+    {MSR_DEBUGCTL, 1, 0, CPU(debugctl), FEAT_NONE, 0x3f, ~0x3full, 0},
+    {MSR_LAST_BRANCH_FROM, 1, M_RO, CPU(last_branch_from), FEAT_NONE, 0, 0, 0},
+    {MSR_LAST_BRANCH_TO, 1, M_RO, CPU(last_branch_to), FEAT_NONE, 0, 0, 0},
+    {MSR_LAST_INT_FROM, 1, M_RO, CPU(last_int_from), FEAT_NONE, 0, 0, 0},
+    {MSR_LAST_INT_TO, 1, M_RO, CPU(last_int_to), FEAT_NONE, 0, 0, 0},
+    {MSR_STAR, 1, 0, CPU(star), FEAT_SYSCALL, ANY, 0, 0},
+    {MSR_LSTAR, 1, M_CANON, CPU(lstar), FEAT_LM, ANY, 0, 0},
+    {MSR_CSTAR, 1, M_CANON, CPU(cstar), FEAT_LM, ANY, 0, 0},
+    {MSR_SFMASK, 1, 0, CPU(sfmask), FEAT_LM, LOW32, 0, 0},
+    {MSR_FS_BASE, 1, M_CANON, CPU(seg[SEG_FS].base), FEAT_LM, ANY, 0, 0},
+    {MSR_GS_BASE, 1, M_CANON, CPU(seg[SEG_GS].base), FEAT_LM, ANY, 0, 0},
+    {MSR_KERNEL_GS_BASE, 1, M_CANON, CPU(kernel_gs_base), FEAT_LM, ANY, 0, 0},
+    {MSR_TSC_AUX, 1, 0, CPU(tsc_aux), FEAT_RDTSCP, LOW32, 0, 0},
+    {MSR_SYSCFG, 1, 0, CPU(syscfg), FEAT_NONE, 0x7c0000, 0, 0},
+    {MSR_IORR_BASE0, 1, M_PHYS, CPU(iorr_base[0]), FEAT_NONE, ~0xfe7ull, 0, 0},
+    {MSR_IORR_BASE0 + 1, 1, M_PHYS, CPU(iorr_mask[0]), FEAT_NONE, ~0x7ffull, 0, 0},
+    {MSR_IORR_BASE0 + 2, 1, M_PHYS, CPU(iorr_base[1]), FEAT_NONE, ~0xfe7ull, 0, 0},
+    {MSR_IORR_BASE0 + 3, 1, M_PHYS, CPU(iorr_mask[1]), FEAT_NONE, ~0x7ffull, 0, 0},
+    {MSR_TOP_MEM, 1, M_PHYS, CPU(top_mem), FEAT_NONE, ~0x7fffffull, 0, 0x4000000},
+    {MSR_TOP_MEM2, 1, M_PHYS, CPU(top_mem2), FEAT_NONE, ~0x7fffffull, 0, 0},
+    {MSR_NB_CFG, 1, 0, PLAIN(P_NB_CFG), FEAT_NONE, ANY, 0, 0},
+    {0xc0010022, 1, 0, PLAIN(P_MC_REDIRECT), FEAT_NONE, 0x3ff, 0, 0},
+    {0xc001003e, 1, 0, PLAIN(P_HTC), FEAT_NONE, ANY, 0, 0},
+    {0xc0010041, 2, M_K8, PLAIN(P_FIDVID), FEAT_NONE, ANY, 0, 0},
+    {MSR_MC_CTL_MASK0, 8, 0, PLAIN(P_MC_MASK), FEAT_MCA, ANY, 0, 0},
+    {0xc0010050, 4, 0, PLAIN(P_SMI_IO), FEAT_NONE, ANY, 0, 0},
+    {0xc0010054, 1, 0, PLAIN(P_SMI_IO_CTL), FEAT_NONE, ANY, 0, 0},
+    {MSR_INT_PENDING, 1, 0, PLAIN(P_INT_PENDING), FEAT_NONE, LOW32, 0, 0},
+    {0xc0010056, 1, 0, PLAIN(P_SMI_CYCLE), FEAT_NONE, ANY, 0, 0},
+    {MSR_MMCFG_BASE, 1, M_PHYS | M_10H, PLAIN(P_MMCFG), FEAT_NONE, ~0xfffc2ull, 0, 0},
+    {MSR_PSTATE_CTL, 1, M_10H, PLAIN(P_PSTATE_CTL), FEAT_NONE, 7, 0, 0},
+    {MSR_COFVID_CTL, 1, M_10H, PLAIN(P_COFVID_CTL), FEAT_NONE, ANY, 0, 0},
+    {0xc0010074, 1, M_10H, PLAIN(P_WATCHDOG), FEAT_NONE, 0x7f, 0, 0},
+    {0xc0010111, 1, 0, PLAIN(P_SMM_BASE), FEAT_NONE, LOW32, 0, 0x30000},
+    {0xc0010112, 1, M_PHYS, PLAIN(P_SMM_ADDR), FEAT_NONE, ~0x1ffffull, 0, 0},
+    {0xc0010113, 1, 0, PLAIN(P_SMM_MASK), FEAT_NONE, ANY, 0, 0},
+    {MSR_IGNNE, 1, 0, PLAIN(P_IGNNE), FEAT_NONE, 1, 0, 0},
+    // Errata software must be told about: none of the first four.
+    {MSR_OSVW_LENGTH, 1, 0, PLAIN(P_OSVW_LENGTH), FEAT_OSVW, 0xffff, 0, 4},
+    {MSR_OSVW_STATUS, 1, 0, PLAIN(P_OSVW_STATUS), FEAT_OSVW, ANY, 0, 0},
+    {0xc0011020, 4, 0, PLAIN(P_CFG), FEAT_NONE, ANY, 0, 0},
+    {0xc0011028, 6, M_10H, PLAIN(P_CFG2), FEAT_NONE, ANY, 0, 0}, // 1029h: DE_CFG
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

@@ -1,7 +1,7 @@
 // Model-specific registers. APM2 appendix A; BKDG for family 10h, section 3.12.
 //
-// msr_read and msr_write return false where RDMSR and WRMSR give #GP(0), without raising it (but EFER's checks,
-// which are cr.c's, have raised it already). They check values, not privilege.
+// msr_read and msr_write return false where RDMSR and WRMSR give #GP(0), without raising it (but EFER's
+// checks, which are cr.c's, have raised it already). They check values, not privilege.
 #ifndef CPU_MSR_H
 #define CPU_MSR_H
 
@@ -102,8 +102,8 @@ enum { // VM_CR
 bool msr_read(struct cpu *c, uint32_t index, uint64_t *v);
 bool msr_write(struct cpu *c, uint32_t index, uint64_t v);
 
-// The MSRs as they are after power-on or RESET# (cold), called by cpu_reset. INIT changes none of them but EFER,
-// which cpu_init does itself.
+// The MSRs as they are after power-on or RESET# (cold), called by cpu_reset. INIT changes none of them but
+// EFER, which cpu_init does itself.
 void msr_reset(struct cpu *c);
 
 // ---- the time stamp counter (tsc.c) ----

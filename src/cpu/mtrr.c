@@ -101,10 +101,13 @@ uint8_t mtrr_type(const struct cpu *c, uint64_t pa)
   if (!(c->mtrr_def_type & DEF_E))
     return MEM_UC;
   if (pa < 0x100000 && (c->mtrr_def_type & DEF_FE)) {
-    unsigned i = pa < 0x80000 ? pa >> 16 : pa < 0xc0000 ? 8 + ((pa - 0x80000) >> 14) : 24 + ((pa - 0xc0000) >> 12);
+    unsigned i = pa < 0x80000   ? pa >> 16
+                 : pa < 0xc0000 ? 8 + ((pa - 0x80000) >> 14)
+                                : 24 + ((pa - 0xc0000) >> 12);
     return c->mtrr_fixed[i / 8] >> (i % 8 * 8) & 7;
   }
-  if (pa >= 1ull << 32 && pa < c->top_mem2 && (c->syscfg & SYSCFG_TOM2_EN) && (c->syscfg & SYSCFG_TOM2_FORCE_WB))
+  if (pa >= 1ull << 32 && pa < c->top_mem2 && (c->syscfg & SYSCFG_TOM2_EN) &&
+      (c->syscfg & SYSCFG_TOM2_FORCE_WB))
     return MEM_WB;
   int type = -1;
   for (unsigned i = 0; i < c->model->mtrrs; i++) {

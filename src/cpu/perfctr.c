@@ -1,8 +1,8 @@
 // Performance counters; see perfctr.h.
 //
-// Invariant: a counter that counts holds its value minus that of its source, so that nothing has to be done while
-// time passes. Of the events only cycles and retired instructions exist; others stand still. The user and OS
-// bits do not filter, and an overflow gives no interrupt.
+// Invariant: a counter that counts holds its value minus that of its source, so that nothing has to be done
+// while time passes. Of the events only cycles and retired instructions exist; others stand still. The user
+// and OS bits do not filter, and an overflow gives no interrupt.
 #include "cpu/perfctr.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-// Exec functions of ident.c: identification, model-specific registers, counters, MONITOR and MWAIT, random numbers.
+// Exec functions of ident.c: identification, model-specific registers, counters, MONITOR and MWAIT, random
+// numbers.
 #ifndef CPU_INSN_IDENT_H
 #define CPU_INSN_IDENT_H
 

@@ -23,8 +23,15 @@ struct bed *bed_new(const char *model, unsigned cpus)
   if (!b->model)
     fail_msg("%s", e.text);
   for (unsigned i = 0; i < cpus; i++) {
-    struct cpu_env env = {.bus = &b->bus, .clock = &b->clock, .log = &b->log, .model = b->model, .index = i,
-                          .apic_id = i, .tsc_hz = BED_HZ, .all = b->cpu, .cpus = cpus};
+    struct cpu_env env = {.bus = &b->bus,
+                          .clock = &b->clock,
+                          .log = &b->log,
+                          .model = b->model,
+                          .index = i,
+                          .apic_id = i,
+                          .tsc_hz = BED_HZ,
+                          .all = b->cpu,
+                          .cpus = cpus};
     b->cpu[i] = cpu_new(&env, &e);
     assert_non_null(b->cpu[i]);
     lapic_set_eoi(b->cpu[i], count_eoi, b);

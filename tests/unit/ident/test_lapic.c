@@ -4,10 +4,31 @@
 #include "bus/bus.h"
 
 enum {
-  ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100,
-  TMR = 0x180, IRR = 0x200, ESR = 0x280, ICR = 0x300, ICR_HIGH = 0x310, LVT_T = 0x320, LVT_L0 = 0x350, LVT_L1 = 0x360,
-  LVT_E = 0x370, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0, EXT_FEATURE = 0x400, EXT_CONTROL = 0x410,
-  SPECIFIC_EOI = 0x420, IER = 0x480,
+  ID = 0x20,
+  VERSION = 0x30,
+  TPR = 0x80,
+  PPR = 0xa0,
+  EOI = 0xb0,
+  LDR = 0xd0,
+  DFR = 0xe0,
+  SVR = 0xf0,
+  ISR = 0x100,
+  TMR = 0x180,
+  IRR = 0x200,
+  ESR = 0x280,
+  ICR = 0x300,
+  ICR_HIGH = 0x310,
+  LVT_T = 0x320,
+  LVT_L0 = 0x350,
+  LVT_L1 = 0x360,
+  LVT_E = 0x370,
+  INITIAL = 0x380,
+  CURRENT = 0x390,
+  DIVIDE = 0x3e0,
+  EXT_FEATURE = 0x400,
+  EXT_CONTROL = 0x410,
+  SPECIFIC_EOI = 0x420,
+  IER = 0x480,
 };
 
 static uint32_t rd(struct bed *b, unsigned cpu, unsigned off)
@@ -30,7 +51,8 @@ static struct bed *ready(const char *model, unsigned cpus)
 
 static void send(struct bed *b, unsigned n, uint32_t dest, uint8_t vector, unsigned delivery, bool logical)
 {
-  struct intr_msg m = {.dest = dest, .vector = vector, .delivery = delivery, .logical = logical, .assert_ = true};
+  struct intr_msg m = {
+      .dest = dest, .vector = vector, .delivery = delivery, .logical = logical, .assert_ = true};
   lapic_deliver(b->cpu, n, &m);
 }
 
@@ -433,8 +455,8 @@ static void apic_base_allows_only_the_steps_of_the_manual(void **state)
   static const struct {
     uint16_t from, to;
     bool ok;
-  } rows[] = {{X, X, 1}, {X, BAD, 0}, {X, X2, 1}, {X2, X, 0}, {X2, BAD, 0}, {X2, OFF, 1}, {OFF, BAD, 0},
-              {OFF, X2, 0}, {OFF, X, 1}, {X, OFF, 1}, {OFF, OFF, 1}};
+  } rows[] = {{X, X, 1},     {X, BAD, 0},  {X, X2, 1},  {X2, X, 0},  {X2, BAD, 0}, {X2, OFF, 1},
+              {OFF, BAD, 0}, {OFF, X2, 0}, {OFF, X, 1}, {X, OFF, 1}, {OFF, OFF, 1}};
   uint16_t at = X;
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
     assert_int_equal(at, rows[i].from);
@@ -464,7 +486,8 @@ static void x2apic_registers_are_msrs_with_reserved_bits(void **state)
   static const uint8_t ro[] = {0x02, 0x03, 0x0a, 0x0d, 0x10, 0x17, 0x18, 0x1f, 0x20, 0x27, 0x39};
   static const uint8_t rw[] = {0x08, 0x0f, 0x30, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x3e};
   static const uint8_t wo[] = {0x0b, 0x3f};
-  static const uint8_t none[] = {0x00, 0x01, 0x04, 0x09, 0x0c, 0x0e, 0x2f, 0x31, 0x3a, 0x40, 0x41, 0x48, 0x50, 0xff};
+  static const uint8_t none[] = {0x00, 0x01, 0x04, 0x09, 0x0c, 0x0e, 0x2f,
+                                 0x31, 0x3a, 0x40, 0x41, 0x48, 0x50, 0xff};
   for (unsigned i = 0; i < sizeof ro; i++) {
     assert_true(msr_read(c, MSR_X2APIC + ro[i], &v));
     assert_false(msr_write(c, MSR_X2APIC + ro[i], 0));
@@ -554,28 +577,28 @@ static void odd_accesses_are_harmless(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(nothing_is_accepted_while_disabled_by_software),
-    cmocka_unit_test(the_highest_vector_comes_first_and_blocks_its_class),
-    cmocka_unit_test(the_task_priority_is_cr8),
-    cmocka_unit_test(level_triggered_vectors_tell_the_ioapic_at_eoi),
-    cmocka_unit_test(the_pic_comes_through_lint0),
-    cmocka_unit_test(a_level_on_lint_is_raised_again_until_it_falls),
-    cmocka_unit_test(a_one_shot_counts_down_once),
-    cmocka_unit_test(a_periodic_timer_repeats_and_changes_mode_in_its_stride),
-    cmocka_unit_test(a_tiny_period_does_not_swamp_the_host),
-    cmocka_unit_test(the_deadline_fires_when_the_tsc_reaches_it),
-    cmocka_unit_test(physical_destinations_and_shorthands),
-    cmocka_unit_test(logical_destinations_flat_and_cluster),
-    cmocka_unit_test(lowest_priority_goes_to_one),
-    cmocka_unit_test(init_and_startup_start_a_processor),
-    cmocka_unit_test(nmi_and_smi_pass_without_vectors),
-    cmocka_unit_test(errors_are_latched_by_a_write),
-    cmocka_unit_test(extended_registers_of_family10h),
-    cmocka_unit_test(apic_base_allows_only_the_steps_of_the_manual),
-    cmocka_unit_test(x2apic_registers_are_msrs_with_reserved_bits),
-    cmocka_unit_test(x2apic_sends_to_clusters_everybody_and_itself),
-    cmocka_unit_test(turning_the_apic_off_forgets_all_but_the_priority),
-    cmocka_unit_test(odd_accesses_are_harmless),
+      cmocka_unit_test(nothing_is_accepted_while_disabled_by_software),
+      cmocka_unit_test(the_highest_vector_comes_first_and_blocks_its_class),
+      cmocka_unit_test(the_task_priority_is_cr8),
+      cmocka_unit_test(level_triggered_vectors_tell_the_ioapic_at_eoi),
+      cmocka_unit_test(the_pic_comes_through_lint0),
+      cmocka_unit_test(a_level_on_lint_is_raised_again_until_it_falls),
+      cmocka_unit_test(a_one_shot_counts_down_once),
+      cmocka_unit_test(a_periodic_timer_repeats_and_changes_mode_in_its_stride),
+      cmocka_unit_test(a_tiny_period_does_not_swamp_the_host),
+      cmocka_unit_test(the_deadline_fires_when_the_tsc_reaches_it),
+      cmocka_unit_test(physical_destinations_and_shorthands),
+      cmocka_unit_test(logical_destinations_flat_and_cluster),
+      cmocka_unit_test(lowest_priority_goes_to_one),
+      cmocka_unit_test(init_and_startup_start_a_processor),
+      cmocka_unit_test(nmi_and_smi_pass_without_vectors),
+      cmocka_unit_test(errors_are_latched_by_a_write),
+      cmocka_unit_test(extended_registers_of_family10h),
+      cmocka_unit_test(apic_base_allows_only_the_steps_of_the_manual),
+      cmocka_unit_test(x2apic_registers_are_msrs_with_reserved_bits),
+      cmocka_unit_test(x2apic_sends_to_clusters_everybody_and_itself),
+      cmocka_unit_test(turning_the_apic_off_forgets_all_but_the_priority),
+      cmocka_unit_test(odd_accesses_are_harmless),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

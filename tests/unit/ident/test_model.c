@@ -62,7 +62,8 @@ static void wrong_options_are_refused_with_the_reason(void **state)
 
 static void features_are_known_by_each_of_their_names(void **state)
 {
-  static const char *const names[] = {"sse4.1", "sse4_1", "sse4-1", "lahf_lm", "lahf-lm", "sse3", "pni", "abm", "lzcnt"};
+  static const char *const names[] = {"sse4.1", "sse4_1", "sse4-1", "lahf_lm", "lahf-lm",
+                                      "sse3",   "pni",    "abm",    "lzcnt"};
   for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
     assert_non_null(feature_find(names[i], strlen(names[i])));
   assert_null(feature_find("sse4", 4));
@@ -253,16 +254,17 @@ static void the_hypervisor_bit_is_off_unless_asked_for(void **state)
 static void instruction_sets_follow_the_features(void **state)
 {
   struct model *m = taken("family10h");
-  static const unsigned yes[] = {ZYDIS_ISA_SET_I86, ZYDIS_ISA_SET_X87, ZYDIS_ISA_SET_SSE3, ZYDIS_ISA_SET_SSE3X87,
-                                 ZYDIS_ISA_SET_LZCNT, ZYDIS_ISA_SET_POPCNT, ZYDIS_ISA_SET_SSE4A,
-                                 ZYDIS_ISA_SET_FAT_NOP, ZYDIS_ISA_SET_LONGMODE, ZYDIS_ISA_SET_AMD,
-                                 ZYDIS_ISA_SET_CMPXCHG16B, ZYDIS_ISA_SET_MONITOR, ZYDIS_ISA_SET_RDTSCP};
-  static const unsigned no[] = {ZYDIS_ISA_SET_INVALID, ZYDIS_ISA_SET_AVX, ZYDIS_ISA_SET_AVX2, ZYDIS_ISA_SET_BMI1,
-                                ZYDIS_ISA_SET_SSSE3, ZYDIS_ISA_SET_SSE4, ZYDIS_ISA_SET_SSE42, ZYDIS_ISA_SET_AES,
-                                ZYDIS_ISA_SET_AMD3DNOW, ZYDIS_ISA_SET_XSAVE, ZYDIS_ISA_SET_INVPCID,
-                                ZYDIS_ISA_SET_SVM, ZYDIS_ISA_SET_VTX, ZYDIS_ISA_SET_AVX512F_128,
-                                ZYDIS_ISA_SET_RTM, ZYDIS_ISA_SET_XOP, ZYDIS_ISA_SET_RDPID, ZYDIS_ISA_SET_AVXAES,
-                                ZYDIS_ISA_SET_MAX_VALUE + 1, 0xffffffff};
+  static const unsigned yes[] = {ZYDIS_ISA_SET_I86,     ZYDIS_ISA_SET_X87,        ZYDIS_ISA_SET_SSE3,
+                                 ZYDIS_ISA_SET_SSE3X87, ZYDIS_ISA_SET_LZCNT,      ZYDIS_ISA_SET_POPCNT,
+                                 ZYDIS_ISA_SET_SSE4A,   ZYDIS_ISA_SET_FAT_NOP,    ZYDIS_ISA_SET_LONGMODE,
+                                 ZYDIS_ISA_SET_AMD,     ZYDIS_ISA_SET_CMPXCHG16B, ZYDIS_ISA_SET_MONITOR,
+                                 ZYDIS_ISA_SET_RDTSCP};
+  static const unsigned no[] = {
+      ZYDIS_ISA_SET_INVALID,  ZYDIS_ISA_SET_AVX,         ZYDIS_ISA_SET_AVX2,          ZYDIS_ISA_SET_BMI1,
+      ZYDIS_ISA_SET_SSSE3,    ZYDIS_ISA_SET_SSE4,        ZYDIS_ISA_SET_SSE42,         ZYDIS_ISA_SET_AES,
+      ZYDIS_ISA_SET_AMD3DNOW, ZYDIS_ISA_SET_XSAVE,       ZYDIS_ISA_SET_INVPCID,       ZYDIS_ISA_SET_SVM,
+      ZYDIS_ISA_SET_VTX,      ZYDIS_ISA_SET_AVX512F_128, ZYDIS_ISA_SET_RTM,           ZYDIS_ISA_SET_XOP,
+      ZYDIS_ISA_SET_RDPID,    ZYDIS_ISA_SET_AVXAES,      ZYDIS_ISA_SET_MAX_VALUE + 1, 0xffffffff};
   for (unsigned i = 0; i < sizeof yes / sizeof *yes; i++)
     assert_true(model_allows(m, yes[i]));
   for (unsigned i = 0; i < sizeof no / sizeof *no; i++)
@@ -277,20 +279,20 @@ static void instruction_sets_follow_the_features(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(wrong_options_are_refused_with_the_reason),
-    cmocka_unit_test(features_are_known_by_each_of_their_names),
-    cmocka_unit_test(no_feature_has_two_rows),
-    cmocka_unit_test(each_bit_that_a_model_shows_has_a_row),
-    cmocka_unit_test(features_are_added_and_removed_in_order),
-    cmocka_unit_test(what_a_feature_needs_comes_and_goes_with_it),
-    cmocka_unit_test(max_has_what_the_host_has),
-    cmocka_unit_test(family10h_is_what_that_family_was),
-    cmocka_unit_test(dynamic_bits_follow_the_state),
-    cmocka_unit_test(xsave_leaf_agrees_with_the_layout),
-    cmocka_unit_test(topology_counts_the_cpus_of_the_node),
-    cmocka_unit_test(cache_leaf_describes_the_caches),
-    cmocka_unit_test(the_hypervisor_bit_is_off_unless_asked_for),
-    cmocka_unit_test(instruction_sets_follow_the_features),
+      cmocka_unit_test(wrong_options_are_refused_with_the_reason),
+      cmocka_unit_test(features_are_known_by_each_of_their_names),
+      cmocka_unit_test(no_feature_has_two_rows),
+      cmocka_unit_test(each_bit_that_a_model_shows_has_a_row),
+      cmocka_unit_test(features_are_added_and_removed_in_order),
+      cmocka_unit_test(what_a_feature_needs_comes_and_goes_with_it),
+      cmocka_unit_test(max_has_what_the_host_has),
+      cmocka_unit_test(family10h_is_what_that_family_was),
+      cmocka_unit_test(dynamic_bits_follow_the_state),
+      cmocka_unit_test(xsave_leaf_agrees_with_the_layout),
+      cmocka_unit_test(topology_counts_the_cpus_of_the_node),
+      cmocka_unit_test(cache_leaf_describes_the_caches),
+      cmocka_unit_test(the_hypervisor_bit_is_off_unless_asked_for),
+      cmocka_unit_test(instruction_sets_follow_the_features),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

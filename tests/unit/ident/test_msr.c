@@ -25,31 +25,31 @@ static void registers_keep_what_is_written(void **state)
     uint32_t msr;
     uint64_t v, back;
   } rows[] = {
-    {MSR_SYSENTER_CS, 0x1234, 0x1234},
-    {MSR_SYSENTER_ESP, 0x123456789abc, 0x123456789abc},
-    {MSR_SYSENTER_EIP, 0x123456789abc, 0x123456789abc},
-    {MSR_PAT, 0x07070707, 0x07070707},
-    {MSR_STAR, NONCANONICAL, NONCANONICAL},
-    {MSR_LSTAR, 0x123456789abc, 0x123456789abc},
-    {MSR_CSTAR, 0xffff800000000000, 0xffff800000000000},
-    {MSR_SFMASK, 0xffffffffffffffff, 0xffffffff},
-    {MSR_FS_BASE, 0x123456789abc, 0x123456789abc},
-    {MSR_GS_BASE, 0x123456789abc, 0x123456789abc},
-    {MSR_KERNEL_GS_BASE, 0x123456789abc, 0x123456789abc},
-    {MSR_TSC_AUX, 0x123456789abc, 0x56789abc},
-    {MSR_DEBUGCTL, 0x3f, 0x3f},
-    {MSR_SYSCFG, 0xffffffff, 0x7c0000},
-    {MSR_TOP_MEM, 0x12345678, 0x12000000},
-    {MSR_TOP_MEM2, 0x123456789, 0x123000000},
-    {MSR_NB_CFG, 1ull << 46, 1ull << 46},
-    {MSR_MC_CTL_MASK0 + 7, 5, 5},
-    {MSR_OSVW_STATUS, 2, 2},
-    {0xc0011029, 2, 2},
-    {0xc001102d, 9, 9},
-    {0xc0011020, 7, 7},
-    {0xc0011023, 8, 8},
-    {0xc0010113, 3, 3},
-    {MSR_HWCR, 1ull << 18, 1ull << 18},
+      {MSR_SYSENTER_CS, 0x1234, 0x1234},
+      {MSR_SYSENTER_ESP, 0x123456789abc, 0x123456789abc},
+      {MSR_SYSENTER_EIP, 0x123456789abc, 0x123456789abc},
+      {MSR_PAT, 0x07070707, 0x07070707},
+      {MSR_STAR, NONCANONICAL, NONCANONICAL},
+      {MSR_LSTAR, 0x123456789abc, 0x123456789abc},
+      {MSR_CSTAR, 0xffff800000000000, 0xffff800000000000},
+      {MSR_SFMASK, 0xffffffffffffffff, 0xffffffff},
+      {MSR_FS_BASE, 0x123456789abc, 0x123456789abc},
+      {MSR_GS_BASE, 0x123456789abc, 0x123456789abc},
+      {MSR_KERNEL_GS_BASE, 0x123456789abc, 0x123456789abc},
+      {MSR_TSC_AUX, 0x123456789abc, 0x56789abc},
+      {MSR_DEBUGCTL, 0x3f, 0x3f},
+      {MSR_SYSCFG, 0xffffffff, 0x7c0000},
+      {MSR_TOP_MEM, 0x12345678, 0x12000000},
+      {MSR_TOP_MEM2, 0x123456789, 0x123000000},
+      {MSR_NB_CFG, 1ull << 46, 1ull << 46},
+      {MSR_MC_CTL_MASK0 + 7, 5, 5},
+      {MSR_OSVW_STATUS, 2, 2},
+      {0xc0011029, 2, 2},
+      {0xc001102d, 9, 9},
+      {0xc0011020, 7, 7},
+      {0xc0011023, 8, 8},
+      {0xc0010113, 3, 3},
+      {MSR_HWCR, 1ull << 18, 1ull << 18},
   };
   struct bed *b = bed_new("family10h", 1);
   struct cpu *c = b->cpu[0];
@@ -71,13 +71,34 @@ static void bad_values_give_gp(void **state)
     uint32_t msr;
     uint64_t v;
   } rows[] = {
-    {MSR_LSTAR, NONCANONICAL}, {MSR_CSTAR, 0x800000000000}, {MSR_FS_BASE, NONCANONICAL},
-    {MSR_GS_BASE, NONCANONICAL}, {MSR_KERNEL_GS_BASE, 0xffff000000000000}, {MSR_PAT, 2}, {MSR_PAT, 0x0300000000000000},
-    {MSR_PAT, 8}, {MSR_DEBUGCTL, 0x40}, {MSR_TOP_MEM, 1ull << 48}, {MSR_APIC_BASE, 0xfee00800 | 1ull << 48},
-    {MSR_APIC_BASE, 0xfee00801}, {MSR_MTRRCAP, 0}, {MSR_MTRR_DEF_TYPE, 2}, {MSR_MTRR_DEF_TYPE, 0x1006},
-    {MSR_MTRR_BASE0, 3}, {MSR_MTRR_BASE0, 0x106}, {MSR_MTRR_BASE0, 1ull << 48 | 6}, {MSR_MTRR_BASE0 + 1, 0x400},
-    {MSR_MTRR_FIX64K, 2}, {MSR_MTRR_FIX64K, 0x1e}, {MSR_MCG_CAP, 0}, {MSR_MCG_STATUS, 8}, {MSR_EFER, 1 << 1},
-    {MSR_LAST_BRANCH_FROM, 0}, {MSR_PSTATE_LIMIT, 0}, {MSR_COFVID_STAT, 0}, {0x2a, 0},
+      {MSR_LSTAR, NONCANONICAL},
+      {MSR_CSTAR, 0x800000000000},
+      {MSR_FS_BASE, NONCANONICAL},
+      {MSR_GS_BASE, NONCANONICAL},
+      {MSR_KERNEL_GS_BASE, 0xffff000000000000},
+      {MSR_PAT, 2},
+      {MSR_PAT, 0x0300000000000000},
+      {MSR_PAT, 8},
+      {MSR_DEBUGCTL, 0x40},
+      {MSR_TOP_MEM, 1ull << 48},
+      {MSR_APIC_BASE, 0xfee00800 | 1ull << 48},
+      {MSR_APIC_BASE, 0xfee00801},
+      {MSR_MTRRCAP, 0},
+      {MSR_MTRR_DEF_TYPE, 2},
+      {MSR_MTRR_DEF_TYPE, 0x1006},
+      {MSR_MTRR_BASE0, 3},
+      {MSR_MTRR_BASE0, 0x106},
+      {MSR_MTRR_BASE0, 1ull << 48 | 6},
+      {MSR_MTRR_BASE0 + 1, 0x400},
+      {MSR_MTRR_FIX64K, 2},
+      {MSR_MTRR_FIX64K, 0x1e},
+      {MSR_MCG_CAP, 0},
+      {MSR_MCG_STATUS, 8},
+      {MSR_EFER, 1 << 1},
+      {MSR_LAST_BRANCH_FROM, 0},
+      {MSR_PSTATE_LIMIT, 0},
+      {MSR_COFVID_STAT, 0},
+      {0x2a, 0},
   };
   struct bed *b = bed_new("family10h", 1);
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -95,11 +116,28 @@ static void what_the_model_lacks_gives_gp(void **state)
     uint32_t msr;
     const char *has;
   } rows[] = {
-    {MSR_TSC_DEADLINE, "family10h,+tsc-deadline"}, {MSR_TSC_ADJUST, "family10h,+tsc-adjust"},
-    {MSR_SPEC_CTRL, "family10h,+ibrs"}, {MSR_MPERF, "family10h,+rdpru"}, {0x1a0, "family10h,vendor=GenuineIntel"},
-    {0xc0010041, "k8f"}, {MSR_VM_CR, NULL}, {MSR_VM_HSAVE_PA, NULL}, {MSR_X2APIC + 2, NULL}, {0xcd, NULL}, {0, NULL},
-    {0x12, NULL}, {0x40000000, NULL}, {0x4b564d00, NULL}, {0xc0010200, NULL}, {0xc0011030, NULL}, {0xffffffff, NULL},
-    {MSR_MTRR_BASE0 + 16, NULL}, {MSR_MTRR_FIX64K + 1, NULL}, {MSR_MC0_CTL + 24, NULL}, {0x47f, NULL}, {0xda0, NULL},
+      {MSR_TSC_DEADLINE, "family10h,+tsc-deadline"},
+      {MSR_TSC_ADJUST, "family10h,+tsc-adjust"},
+      {MSR_SPEC_CTRL, "family10h,+ibrs"},
+      {MSR_MPERF, "family10h,+rdpru"},
+      {0x1a0, "family10h,vendor=GenuineIntel"},
+      {0xc0010041, "k8f"},
+      {MSR_VM_CR, NULL},
+      {MSR_VM_HSAVE_PA, NULL},
+      {MSR_X2APIC + 2, NULL},
+      {0xcd, NULL},
+      {0, NULL},
+      {0x12, NULL},
+      {0x40000000, NULL},
+      {0x4b564d00, NULL},
+      {0xc0010200, NULL},
+      {0xc0011030, NULL},
+      {0xffffffff, NULL},
+      {MSR_MTRR_BASE0 + 16, NULL},
+      {MSR_MTRR_FIX64K + 1, NULL},
+      {MSR_MC0_CTL + 24, NULL},
+      {0x47f, NULL},
+      {0xda0, NULL},
   };
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
     uint64_t v;
@@ -136,7 +174,8 @@ static void writing_the_tsc_moves_it_and_tsc_adjust(void **state)
 static void the_tsc_counts_right_for_centuries(void **state)
 {
   assert_int_equal(tsc_from_ns(1, 2000000000), 2);
-  assert_int_equal(tsc_from_ns(1000000000ull * 3600 * 24 * 365 * 100, 2500000000), 2500000000ull * 3600 * 24 * 365 * 100);
+  assert_int_equal(tsc_from_ns(1000000000ull * 3600 * 24 * 365 * 100, 2500000000),
+                   2500000000ull * 3600 * 24 * 365 * 100);
   assert_int_equal(tsc_from_ns(999999999, 3333333333), 3333333329);
   struct bed *b = bed_new("max", 1);
   for (uint64_t t = 1; t < 1ull << 60; t = t * 3 + 1) {
@@ -265,17 +304,17 @@ static void no_index_and_value_does_harm(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(registers_keep_what_is_written),
-    cmocka_unit_test(bad_values_give_gp),
-    cmocka_unit_test(what_the_model_lacks_gives_gp),
-    cmocka_unit_test(writing_the_tsc_moves_it_and_tsc_adjust),
-    cmocka_unit_test(the_tsc_counts_right_for_centuries),
-    cmocka_unit_test(machine_check_banks_follow_their_rules),
-    cmocka_unit_test(an_uncorrected_error_asks_for_a_machine_check),
-    cmocka_unit_test(counters_count_only_while_enabled),
-    cmocka_unit_test(the_intel_vendor_brings_misc_enable),
-    cmocka_unit_test(reset_restores_what_power_on_gives),
-    cmocka_unit_test(no_index_and_value_does_harm),
+      cmocka_unit_test(registers_keep_what_is_written),
+      cmocka_unit_test(bad_values_give_gp),
+      cmocka_unit_test(what_the_model_lacks_gives_gp),
+      cmocka_unit_test(writing_the_tsc_moves_it_and_tsc_adjust),
+      cmocka_unit_test(the_tsc_counts_right_for_centuries),
+      cmocka_unit_test(machine_check_banks_follow_their_rules),
+      cmocka_unit_test(an_uncorrected_error_asks_for_a_machine_check),
+      cmocka_unit_test(counters_count_only_while_enabled),
+      cmocka_unit_test(the_intel_vendor_brings_misc_enable),
+      cmocka_unit_test(reset_restores_what_power_on_gives),
+      cmocka_unit_test(no_index_and_value_does_harm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

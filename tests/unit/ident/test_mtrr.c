@@ -67,9 +67,12 @@ static void pat_and_mtrr_combine(void **state)
   static const struct {
     uint8_t pat, type[5];
   } rows[] = {
-    {MEM_UC, {MEM_UC, MEM_UC, MEM_UC, MEM_UC, MEM_UC}}, {MEM_UC_MINUS, {MEM_UC, MEM_WC, MEM_UC, MEM_UC, MEM_UC}},
-    {MEM_WC, {MEM_WC, MEM_WC, MEM_WC, MEM_WC, MEM_WC}}, {MEM_WT, {MEM_UC, MEM_UC, MEM_WT, MEM_UC, MEM_WT}},
-    {MEM_WP, {MEM_UC, MEM_UC, MEM_UC, MEM_WP, MEM_WP}}, {MEM_WB, {MEM_UC, MEM_WC, MEM_WT, MEM_WP, MEM_WB}},
+      {MEM_UC, {MEM_UC, MEM_UC, MEM_UC, MEM_UC, MEM_UC}},
+      {MEM_UC_MINUS, {MEM_UC, MEM_WC, MEM_UC, MEM_UC, MEM_UC}},
+      {MEM_WC, {MEM_WC, MEM_WC, MEM_WC, MEM_WC, MEM_WC}},
+      {MEM_WT, {MEM_UC, MEM_UC, MEM_WT, MEM_UC, MEM_WT}},
+      {MEM_WP, {MEM_UC, MEM_UC, MEM_UC, MEM_WP, MEM_WP}},
+      {MEM_WB, {MEM_UC, MEM_WC, MEM_WT, MEM_WP, MEM_WB}},
   };
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
     for (unsigned k = 0; k < 5; k++)
@@ -79,10 +82,10 @@ static void pat_and_mtrr_combine(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(types_come_from_the_default_and_the_ranges),
-    cmocka_unit_test(fixed_ranges_cover_the_first_megabyte),
-    cmocka_unit_test(routing_bits_show_only_in_modify_mode),
-    cmocka_unit_test(pat_and_mtrr_combine),
+      cmocka_unit_test(types_come_from_the_default_and_the_ranges),
+      cmocka_unit_test(fixed_ranges_cover_the_first_megabyte),
+      cmocka_unit_test(routing_bits_show_only_in_modify_mode),
+      cmocka_unit_test(pat_and_mtrr_combine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
