@@ -368,7 +368,7 @@ uint64_t cpu_tsc(const struct cpu *c);
 
 // ---- exceptions: all return false, so that `return raise_gp(c, 0)` reads well ----
 
-bool raise(struct cpu *c, uint8_t vector);                    // without error code
+bool raise_vec(struct cpu *c, uint8_t vector);                    // without error code
 bool raise_error(struct cpu *c, uint8_t vector, uint32_t error);
 bool raise_pf(struct cpu *c, uint64_t address, uint32_t error);
 bool raise_db(struct cpu *c, uint64_t dr6_bits);              // fault-like #DB
@@ -378,7 +378,7 @@ static inline bool raise_gp(struct cpu *c, uint32_t error)
 }
 static inline bool raise_ud(struct cpu *c)
 {
-  return raise(c, VEC_UD);
+  return raise_vec(c, VEC_UD);
 }
 
 // ---- life ----

@@ -10,7 +10,7 @@
 
 // ---- raising ----
 
-bool raise(struct cpu *c, uint8_t vector)
+bool raise_vec(struct cpu *c, uint8_t vector)
 {
   c->fault = (struct fault){.vector = vector};
   c->faulted = true;

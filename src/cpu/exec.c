@@ -59,7 +59,7 @@ void op_ud(struct cpu *c, const struct op *op)
 void op_nm(struct cpu *c, const struct op *op)
 {
   c->at = op;
-  raise(c, VEC_NM);
+  raise_vec(c, VEC_NM);
 }
 
 // The instruction was counted with its block but does not run now.

@@ -154,7 +154,7 @@ bool fpu_wait(struct cpu *c)
 {
   if (unlikely((c->fx.fcw & FE_ALL) != FE_ALL) && fpu_pending(c)) {
     if (c->cr0 & CR0_NE)
-      return raise(c, VEC_MF);
+      return raise_vec(c, VEC_MF);
     // Without CR0.NE the interrupt controller tells the guest (IRQ 13); the processor goes on as with IGNNE#.
     fpu_ferr(c);
   }

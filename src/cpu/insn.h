@@ -10,7 +10,7 @@
 #include "cpu/op.h"
 
 // Executes one instruction. c->ip is the instruction's own pointer and c->next_ip the following one;
-// branches write c->next_ip. Returns false if it raised an exception (raise*()): then no architectural
+// branches write c->next_ip. Returns false if it raised an exception (raise_*()): then no architectural
 // state may have changed, except where the manual says so. May keep anything across memory accesses.
 typedef bool insn_fn(struct cpu *c, const struct op *op);
 

@@ -104,17 +104,67 @@ void tlb_allow_write(struct cpu *c, struct view *v, const struct tlb_cold *k)
   v->hot[slot].wtag = k->la;
 }
 
-// Makes slot and tags from what is known of the page.
-static struct tlb_cold *slot_fill(struct cpu *c, struct view *v, uint64_t la, const struct tlb_cold *new)
+void tlb_allow_fetch(struct view *v, const struct tlb_cold *k)
+{
+  v->hot[k - v->cold].xtag = k->la;
+  filter_add(v->code, hash(k->la >> 12));
+}
+
+// What the store or a walk says of a 4 KB page.
+struct page {
+  uint64_t pa;
+  uint8_t perm, pkey, shift;
+};
+
+static uint64_t page_address(uint64_t pa, unsigned shift, uint64_t page)
+{
+  return pa | (page & ((1ull << shift) - 1));
+}
+
+static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, struct page *p, uint32_t *error)
+{
+  struct tlb *t = c->tlbs;
+  struct tlb_entry *e = c->cr0 & CR0_PG ? tlb_store_find(t, la) : NULL;
+  uint64_t old = e ? page_address(e->pa, tlb_entry_shift(e), la & ~0xfffull) : 0;
+  // An entry that forbids the access is no reason for a fault: the tables may allow more by now.
+  if (e && !(~mmu_rights(c, view, e->perm, e->pkey, NULL) & need) &&
+      (!(need & MMU_W) || (e->perm & PERM_DIRTY))) {
+    *p = (struct page){old, e->perm, e->pkey, e->gshift};
+    return true;
+  }
+  struct walk w;
+  t->walks++;
+  if (!mmu_walk(c, la, view, need, &w)) {
+    *error = w.error;
+    if (e) // a fault removes what was kept of the page
+      tlb_flush_page(c, la);
+    return false;
+  }
+  *p = (struct page){page_address(w.pa, w.shift, la & ~0xfffull), w.perm, w.pkey, w.gshift};
+  if (e && old != p->pa) // the other views must not keep what the walk has found out to be wrong
+    tlb_flush_page(c, la);
+  if (c->cr0 & CR0_PG)
+    tlb_store_insert(t, la, &w);
+  return true;
+}
+
+static struct tlb_cold *slot_fill(struct cpu *c, unsigned view, struct view *v, uint64_t la,
+                                  const struct page *p)
 {
   unsigned slot = la >> 12 & (TLB_SIZE - 1);
   struct tlb_cold *k = &v->cold[slot];
   struct tlbe *e = &v->hot[slot];
-  bool logged = k->logged;
-  *k = *new;
-  k->logged = true;
-  if (!logged)
+  if (!k->logged)
     v->log[v->count++] = slot;
+  k->logged = true;
+  k->la = la & ~0xfffull;
+  k->pa = p->pa & c->a20_mask;
+  k->rights = mmu_rights(c, view, p->perm, p->pkey, NULL) & (p->perm & PERM_DIRTY ? ~0 : ~MMU_W);
+  k->shift = p->shift;
+  k->global = p->perm & PERM_GLOBAL;
+  k->watched = debug_page_watched(c, k->la);
+  k->rom = false;
+  k->ram = c->lapic && lapic_mmio_hit(c, k->pa) ? RAM_NONE : bus_ram_page(c->bus, k->pa, &k->rom);
   if (k->shift > 12)
     filter_add(v->large, large_hash(k->la, k->shift));
   e->rtag = e->wtag = e->xtag = TLB_NONE;
@@ -126,62 +176,11 @@ static struct tlb_cold *slot_fill(struct cpu *c, struct view *v, uint64_t la, co
   return k;
 }
 
-void tlb_allow_fetch(struct view *v, const struct tlb_cold *k)
-{
-  v->hot[k - v->cold].xtag = k->la;
-  filter_add(v->code, hash(k->la >> 12));
-}
-
-// Physical address of a 4 KB page inside an entry's page.
-static uint64_t page_of(const struct tlb_entry *e, uint64_t page)
-{
-  return e->pa | (page & ((1ull << tlb_entry_shift(e)) - 1));
-}
-
 struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, uint32_t *error)
 {
-  struct tlb *t = c->tlbs;
-  struct view *v = tlb_view_ready(t, t->current, view);
-  uint64_t page = la & ~0xfffull;
-  struct tlb_cold k = {.la = page, .ram = RAM_NONE};
-  uint64_t pa;
-  unsigned perm, pkey;
-  t->fills++;
-  // An entry that forbids the access is no reason for a fault: the tables may allow more by now.
-  struct tlb_entry *e = c->cr0 & CR0_PG ? tlb_store_find(t, la) : NULL;
-  uint64_t old = e ? page_of(e, page) : 0;
-  if (e && !(~mmu_rights(c, view, e->perm, e->pkey, NULL) & need) &&
-      (!(need & MMU_W) || (e->perm & PERM_DIRTY))) {
-    pa = old;
-    perm = e->perm;
-    pkey = e->pkey;
-    k.shift = e->gshift;
-  } else {
-    struct walk w;
-    t->walks++;
-    if (!mmu_walk(c, la, view, need, &w)) {
-      *error = w.error;
-      // A fault removes what was kept of the page. APM2 5.5.2
-      if (e)
-        tlb_flush_page(c, la);
-      return NULL;
-    }
-    pa = w.pa | (page & ((1ull << w.shift) - 1));
-    perm = w.perm;
-    pkey = w.pkey;
-    k.shift = w.gshift;
-    if (e && old != pa) // the other views must not keep what the walk has found out to be wrong
-      tlb_flush_page(c, la);
-    if (c->cr0 & CR0_PG)
-      tlb_store_insert(t, la, &w);
-  }
-  k.pa = pa & c->a20_mask;
-  k.rights = mmu_rights(c, view, perm, pkey, NULL);
-  if (!(perm & PERM_DIRTY))
-    k.rights &= ~MMU_W;
-  k.global = perm & PERM_GLOBAL;
-  k.watched = debug_page_watched(c, page);
-  if (!c->lapic || !lapic_mmio_hit(c, k.pa))
-    k.ram = bus_ram_page(c->bus, k.pa, &k.rom);
-  return slot_fill(c, v, la, &k);
+  struct page p;
+  c->tlbs->fills++;
+  if (!look_up(c, view, la, need, &p, error))
+    return NULL;
+  return slot_fill(c, view, tlb_view_ready(c->tlbs, c->tlbs->current, view), la, &p);
 }

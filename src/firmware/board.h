@@ -55,7 +55,7 @@ struct board {
   struct board_table table[BOARD_TABLES];
 };
 
-// The window above RAM that the board uses when the machine has no wish of its own.
+// The window that the board uses when the machine has no wish of its own: 64 GB above RAM.
 void board_default_pci64(struct board *b);
 
 #endif

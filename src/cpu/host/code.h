@@ -3,6 +3,7 @@
 #define CPU_HOST_CODE_H
 
 #include "cpu/host/host.h"
+#include "cpu/mem.h"
 
 enum {
   HOST_ARENA = 4 << 20,
@@ -21,8 +22,8 @@ struct host_code {
   ZydisDecoder decoder; // to check what was encoded
 };
 
-// void stub(struct cpu *c, void *mem). mem is the instruction's memory operand, if it has one.
-typedef void host_stub(struct cpu *c, void *mem);
+// A stub is called with struct cpu in rdi and the address of the memory operand, if there is one, in rsi. It keeps
+// all registers but rax, rcx, rdx, r8..r10 and the vector registers, and uses no stack.
 
 struct emit {
   uint8_t code[HOST_STUB_MAX];
@@ -76,6 +77,51 @@ void run_x87(struct cpu *c, const struct op *op);
 void run_x87_load(struct cpu *c, const struct op *op);
 void run_x87_store(struct cpu *c, const struct op *op);
 void run_checked(struct cpu *c, const struct op *op);    // anything, with exceptions unmasked
+
+// ---- what handlers call off the fast path, through the thunks of cpu/cold.S: they keep all registers but rax ----
+
+// The memory operand, copied to c->host_buf; 0 after a fault.
+uint64_t host_slow_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
+// Runs the stub with c->host_buf as its operand and writes that to memory; 0 after a fault.
+uint64_t host_slow_run_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
+// Writes the first bytes of vector register op->reg; 0 after a fault.
+uint64_t host_slow_vec_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
+// 0 and #GP(0), unless MXCSR.MM allows a legacy SSE operand to be misaligned.
+uint64_t host_slow_misaligned(struct cpu *c, const struct op *op);
+
+#define COLD_HOST(name)                                                                             \
+  static inline uint64_t name(struct cpu *c, const struct op *op, uint64_t la, unsigned size)       \
+  {                                                                                                 \
+    uint64_t v;                                                                                     \
+    __asm__ volatile("call " #name : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS); \
+    return v;                                                                                       \
+  }
+COLD_HOST(cold_host_load)
+COLD_HOST(cold_host_run_store)
+COLD_HOST(cold_host_vec_store)
+static inline uint64_t cold_host_misaligned(struct cpu *c, const struct op *op)
+{
+  uint64_t v;
+  __asm__ volatile("call cold_host_misaligned" : "=a"(v) : "D"(c), "S"(op) : COLD_CLOBBERS);
+  return v;
+}
+
+// fpu_need for handlers.
+static inline void host_need_x87(struct cpu *c)
+{
+  uint64_t ignored;
+  if (unlikely(!c->x87_live))
+    __asm__ volatile("call cold_fpu_load" : "=a"(ignored) : "D"(c) : COLD_CLOBBERS);
+}
+
+// Runs the op's stub. A stub uses no stack, and no register but these, so a handler stays a leaf.
+static inline void host_call(struct cpu *c, const struct op *op, void *mem)
+{
+  __asm__ volatile("call *%0"
+                   :
+                   : "m"(op->ptr), "D"(c), "S"(mem)
+                   : "rax", "rdx", "rcx", "r8", "r9", "r10", COLD_CLOBBERS);
+}
 
 // A fault of the running op: marks it and returns false.
 bool host_gp(struct cpu *c, const struct op *op);

@@ -18,29 +18,17 @@ static inline word64 *half(struct cpu *c, unsigned n, unsigned which)
   return (word64 *)(c->v[n] + which * 8);
 }
 
-static __attribute__((noinline)) void *slow_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
-{
-  return mem_read(c, op, la, c->host_buf, size) ? c->host_buf : NULL;
-}
-
-static __attribute__((noinline)) bool misaligned(struct cpu *c, const struct op *op)
-{
-  if ((c->fx.mxcsr & MXCSR_MM) && !(op->flags & OPF_VEX))
-    return true;
-  return host_gp(c, op);
-}
-
 // Loads of 16 and 32 bytes; `body` uses p.
 #define LOADER(name, size, align, body)                                                             \
   static void name(struct cpu *c, const struct op *op)                                              \
   {                                                                                                 \
     uint64_t la;                                                                                    \
     EA(c, op, size, ACC_READ, la);                                                                  \
-    if ((align) && unlikely(la & ((size) - 1)) && !misaligned(c, op))                               \
+    if ((align) && unlikely(la & ((size) - 1)) && !cold_host_misaligned(c, op))                               \
       return;                                                                                       \
     const struct tlbe *e = tlb_slot(c, la);                                                         \
     const uint8_t *p = (const uint8_t *)(la + e->add);                                              \
-    if (unlikely(!tlb_hit(e->rtag, la, size)) && !(p = slow_load(c, op, la, size)))                 \
+    if (unlikely(!tlb_hit(e->rtag, la, size)) && !(p = (const uint8_t *)cold_host_load(c, op, la, size)))                 \
       return;                                                                                       \
     body;                                                                                           \
     NEXT(c, op);                                                                                    \
@@ -50,12 +38,12 @@ static __attribute__((noinline)) bool misaligned(struct cpu *c, const struct op 
   {                                                                                                 \
     uint64_t la;                                                                                    \
     EA(c, op, size, ACC_WRITE, la);                                                                 \
-    if ((align) && unlikely(la & ((size) - 1)) && !misaligned(c, op))                               \
+    if ((align) && unlikely(la & ((size) - 1)) && !cold_host_misaligned(c, op))                               \
       return;                                                                                       \
     const struct tlbe *e = tlb_slot(c, la);                                                         \
     if (likely(tlb_hit(e->wtag, la, size)))                                                         \
       memcpy((void *)(la + e->add), c->v[op->reg], size);                                           \
-    else if (!mem_write(c, op, la, c->v[op->reg], size))                                            \
+    else if (!cold_host_vec_store(c, op, la, size))                                            \
       return;                                                                                       \
     NEXT(c, op);                                                                                    \
   }

@@ -9,11 +9,6 @@
 #include "cpu/host/code.h"
 #include "cpu/mem.h"
 
-static inline void call(struct cpu *c, const struct op *op, void *mem)
-{
-  ((host_stub *)(uintptr_t)op->ptr)(c, mem);
-}
-
 bool host_gp(struct cpu *c, const struct op *op)
 {
   c->at = op;
@@ -30,49 +25,45 @@ bool host_ud(struct cpu *c, const struct op *op)
 
 // ---- memory operands that are not plainly in RAM ----
 
-static __attribute__((noinline)) void *slow_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+uint64_t host_slow_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
-  return mem_read(c, op, la, c->host_buf, size) ? c->host_buf : NULL;
+  return mem_read(c, op, la, c->host_buf, size) ? (uintptr_t)c->host_buf : 0;
 }
 
-static __attribute__((noinline)) bool slow_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+uint64_t host_slow_run_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
   if (!mem_probe_write(c, op, la, size))
-    return false;
-  call(c, op, c->host_buf);
+    return 0;
+  host_call(c, op, c->host_buf);
   return mem_write(c, op, la, c->host_buf, size);
 }
 
-// Misaligned, where alignment counts: #GP(0), unless MXCSR.MM allows it; then through the buffer.
-static __attribute__((noinline)) bool misaligned_load(struct cpu *c, const struct op *op, uint64_t la,
-                                                      unsigned size)
+uint64_t host_slow_vec_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
-  if (!(c->fx.mxcsr & MXCSR_MM) || (op->flags & OPF_VEX))
-    return host_gp(c, op);
-  if (!slow_load(c, op, la, size))
-    return false;
-  call(c, op, c->host_buf);
-  return true;
+  return mem_write(c, op, la, c->v[op->reg], size);
 }
 
+uint64_t host_slow_misaligned(struct cpu *c, const struct op *op)
+{
+  return ((c->fx.mxcsr & MXCSR_MM) && !(op->flags & OPF_VEX)) || host_gp(c, op);
+}
+
+// A misaligned operand, where alignment counts, goes through the buffer if it may be there at all.
 #define LOADER(name, size, align)                                                                   \
   static void name(struct cpu *c, const struct op *op)                                              \
   {                                                                                                 \
     uint64_t la;                                                                                    \
     EA(c, op, size, ACC_READ, la);                                                                  \
-    if ((align) && unlikely(la & ((size) - 1))) {                                                   \
-      if (!misaligned_load(c, op, la, size))                                                        \
-        return;                                                                                     \
-      NEXT(c, op);                                                                                  \
-    }                                                                                               \
     const struct tlbe *e = tlb_slot(c, la);                                                         \
     void *p = (void *)(la + e->add);                                                                \
-    if (unlikely(!tlb_hit(e->rtag, la, size))) {                                                    \
-      p = slow_load(c, op, la, size);                                                               \
+    if (unlikely(!tlb_hit(e->rtag, la, size) || ((align) && (la & ((size) - 1))))) {                \
+      if ((align) && (la & ((size) - 1)) && !cold_host_misaligned(c, op))                           \
+        return;                                                                                     \
+      p = (void *)cold_host_load(c, op, la, size);                                                  \
       if (!p)                                                                                       \
         return;                                                                                     \
     }                                                                                               \
-    call(c, op, p);                                                                                 \
+    host_call(c, op, p);                                                                            \
     NEXT(c, op);                                                                                    \
   }
 LOADER(load_1, 1, false)
@@ -89,20 +80,15 @@ LOADER(load_32a, 32, true)
   {                                                                                                 \
     uint64_t la;                                                                                    \
     EA(c, op, size, ACC_WRITE, la);                                                                 \
-    if ((align) && unlikely(la & ((size) - 1))) {                                                   \
-      if ((op->flags & OPF_VEX) || !(c->fx.mxcsr & MXCSR_MM)) {                                     \
-        host_gp(c, op);                                                                             \
-        return;                                                                                     \
-      }                                                                                             \
-      if (!slow_store(c, op, la, size))                                                             \
-        return;                                                                                     \
-      NEXT(c, op);                                                                                  \
-    }                                                                                               \
     const struct tlbe *e = tlb_slot(c, la);                                                         \
-    if (likely(tlb_hit(e->wtag, la, size)))                                                         \
-      call(c, op, (void *)(la + e->add));                                                           \
-    else if (!slow_store(c, op, la, size))                                                          \
-      return;                                                                                       \
+    if (unlikely(!tlb_hit(e->wtag, la, size) || ((align) && (la & ((size) - 1))))) {                \
+      if ((align) && (la & ((size) - 1)) && !cold_host_misaligned(c, op))                           \
+        return;                                                                                     \
+      if (!cold_host_run_store(c, op, la, size))                                                    \
+        return;                                                                                     \
+    } else {                                                                                        \
+      host_call(c, op, (void *)(la + e->add));                                                      \
+    }                                                                                               \
     NEXT(c, op);                                                                                    \
   }
 STORER(store_1, 1, false)
@@ -167,7 +153,7 @@ void run_prot(struct cpu *c, const struct op *op)
     host_ud(c, op);
     return;
   }
-  call(c, op, NULL);
+  host_call(c, op, NULL);
   NEXT(c, op);
 }
 
@@ -188,13 +174,13 @@ static inline void *load_operand(struct cpu *c, const struct op *op, uint64_t la
   const struct tlbe *e = tlb_slot(c, la);
   if (likely(tlb_hit(e->rtag, la, size)))
     return (void *)(la + e->add);
-  return slow_load(c, op, la, size);
+  return (void *)cold_host_load(c, op, la, size);
 }
 
 void run_mmx(struct cpu *c, const struct op *op)
 {
-  fpu_need(c);
-  call(c, op, NULL);
+  host_need_x87(c);
+  host_call(c, op, NULL);
   NEXT(c, op);
 }
 
@@ -207,27 +193,23 @@ void run_mmx_load(struct cpu *c, const struct op *op)
     host_gp(c, op);
     return;
   }
-  void *p = (op->reg & HA_ALIGN) && (la & (size - 1)) ? slow_load(c, op, la, size) : load_operand(c, op, la, size);
+  void *p = (op->reg & HA_ALIGN) && (la & (size - 1)) ? (void *)cold_host_load(c, op, la, size) : load_operand(c, op, la, size);
   if (!p)
     return;
-  fpu_need(c);
-  call(c, op, p);
+  host_need_x87(c);
+  host_call(c, op, p);
   NEXT(c, op);
 }
 
 static inline bool store_operand(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
   const struct tlbe *e = tlb_slot(c, la);
+  host_need_x87(c);
   if (likely(tlb_hit(e->wtag, la, size))) {
-    fpu_need(c);
-    call(c, op, (void *)(la + e->add));
+    host_call(c, op, (void *)(la + e->add));
     return true;
   }
-  if (!mem_probe_write(c, op, la, size))
-    return false;
-  fpu_need(c);
-  call(c, op, c->host_buf);
-  return mem_write(c, op, la, c->host_buf, size);
+  return cold_host_run_store(c, op, la, size);
 }
 
 void run_mmx_store(struct cpu *c, const struct op *op)
@@ -259,9 +241,9 @@ static inline void note_mem(struct cpu *c, const struct op *op, uint64_t la)
 
 void run_x87(struct cpu *c, const struct op *op)
 {
-  fpu_need(c);
+  host_need_x87(c);
   note_ip(c, op);
-  call(c, op, NULL);
+  host_call(c, op, NULL);
   NEXT(c, op);
 }
 
@@ -273,10 +255,10 @@ void run_x87_load(struct cpu *c, const struct op *op)
   void *p = load_operand(c, op, la, size);
   if (!p)
     return;
-  fpu_need(c);
+  host_need_x87(c);
   note_ip(c, op);
   note_mem(c, op, la);
-  call(c, op, p);
+  host_call(c, op, p);
   NEXT(c, op);
 }
 
@@ -307,7 +289,7 @@ static uint32_t x87_unmasked(struct cpu *c, const struct op *op, void *mem)
   uint16_t before, fcw = c->fx.fcw;
   struct env32 env;
   __asm__ volatile("fnstsw %0; fnclex; fldcw %1" : "=a"(before) : "m"(fcw) : "memory");
-  call(c, op, mem);
+  host_call(c, op, mem);
   __asm__ volatile("fnstenv %0" : "=m"(env) : : "memory"); // masks all
   uint32_t raised = env.fsw & FE_ALL;
   env.fcw = 0xffff0000u | fcw | FE_ALL;
@@ -355,7 +337,7 @@ static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
   if (unmasked & FE_UE)
     live &= ~MXCSR_FZ; // counts only while underflow is masked
   write_mxcsr(live & ~MXCSR_FLAGS);
-  call(c, op, mem);
+  host_call(c, op, mem);
   uint32_t raised = read_mxcsr() & MXCSR_FLAGS;
   if ((unmasked & FE_UE) && !(raised & (FE_UE | (unmasked & (FE_IE | FE_DE | FE_ZE))))) {
     // Unmasked, a tiny result counts even if it is exact; flushing to zero shows it (but not for VCVTPS2PH,
@@ -366,7 +348,7 @@ static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
     done.fl = c->fl;
     vec_restore(c, &s);
     write_mxcsr((live & ~MXCSR_FLAGS) | MXCSR_FZ);
-    call(c, op, mem);
+    host_call(c, op, mem);
     raised |= read_mxcsr() & FE_UE;
     vec_restore(c, &done);
   }
@@ -376,7 +358,7 @@ static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
   if (!(raised & unmasked))
     return true;
   vec_restore(c, &s);
-  return raise(c, c->cr4 & CR4_OSXMMEXCPT ? VEC_XF : VEC_UD);
+  return raise_vec(c, c->cr4 & CR4_OSXMMEXCPT ? VEC_XF : VEC_UD);
 }
 
 // A conversion to or from MMX raised #XF: the registers are as in c->fx, but in MMX mode already,
@@ -438,7 +420,7 @@ static bool checked(struct cpu *c, const struct op *op)
       return false;
     }
   } else {
-    call(c, op, mem);
+    host_call(c, op, mem);
   }
   return !store || mem_write(c, op, la, mem, size);
 }

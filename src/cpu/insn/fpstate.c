@@ -13,7 +13,7 @@
 bool fpstate_x87(struct cpu *c, bool waits)
 {
   if (c->cr0 & (CR0_EM | CR0_TS))
-    return raise(c, VEC_NM);
+    return raise_vec(c, VEC_NM);
   return !waits || fpu_wait(c);
 }
 
@@ -80,7 +80,7 @@ bool x_fnstsw(struct cpu *c, const struct op *op)
 bool x_fwait(struct cpu *c, const struct op *op)
 {
   if ((c->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
-    return raise(c, VEC_NM);
+    return raise_vec(c, VEC_NM);
   return fpu_wait(c);
 }
 
@@ -271,7 +271,7 @@ static bool mxcsr_allowed(struct cpu *c, const struct op *op)
 {
   if (op->flags & OPF_VEX ? c->mode & MODE_NO_AVX : (c->cr0 & CR0_EM) || !(c->cr4 & CR4_OSFXSR))
     return raise_ud(c);
-  return c->cr0 & CR0_TS ? raise(c, VEC_NM) : true;
+  return c->cr0 & CR0_TS ? raise_vec(c, VEC_NM) : true;
 }
 
 bool x_ldmxcsr(struct cpu *c, const struct op *op)

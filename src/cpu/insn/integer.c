@@ -81,17 +81,17 @@ bool x_div(struct cpu *c, const struct op *op)
   if (!rm_get(c, op, op->osz, &d))
     return false;
   if (d == 0)
-    return raise(c, VEC_DE);
+    return raise_vec(c, VEC_DE);
   unsigned __int128 n = dividend(c, op->osz);
   if (likely((uint64_t)(n >> 64) == 0)) {
     uint64_t q = (uint64_t)n / d;
     if (q > size_mask(op->osz))
-      return raise(c, VEC_DE);
+      return raise_vec(c, VEC_DE);
     put_quotient(c, op->osz, q, (uint64_t)n % d);
     return true;
   }
   if ((uint64_t)(n >> 64) >= d)
-    return raise(c, VEC_DE);
+    return raise_vec(c, VEC_DE);
   uint64_t q, r;
   __asm__("divq %4" : "=a"(q), "=d"(r) : "0"((uint64_t)n), "1"((uint64_t)(n >> 64)), "r"(d) : "cc");
   put_quotient(c, op->osz, q, r);
@@ -105,20 +105,20 @@ bool x_idiv(struct cpu *c, const struct op *op)
     return false;
   int64_t d = sext(v, op->osz);
   if (d == 0)
-    return raise(c, VEC_DE);
+    return raise_vec(c, VEC_DE);
   unsigned bits = 16u << op->osz;
   __int128 n = (__int128)(dividend(c, op->osz) << (128 - bits)) >> (128 - bits);
   // The most negative dividend by -1 would trap on the host too.
   if (d == -1) {
     unsigned __int128 q = -(unsigned __int128)n;
     if ((__int128)q != sext((uint64_t)q, op->osz) || (n != 0 && (__int128)q == n))
-      return raise(c, VEC_DE);
+      return raise_vec(c, VEC_DE);
     put_quotient(c, op->osz, (uint64_t)q, 0);
     return true;
   }
   __int128 q = n / d;
   if (q != sext((uint64_t)q, op->osz))
-    return raise(c, VEC_DE);
+    return raise_vec(c, VEC_DE);
   put_quotient(c, op->osz, (uint64_t)q, (uint64_t)(n % d));
   return true;
 }
@@ -411,7 +411,7 @@ bool x_aam(struct cpu *c, const struct op *op)
 {
   uint8_t base = op->imm, al = REG8(c, RAX * 8);
   if (base == 0)
-    return raise(c, VEC_DE);
+    return raise_vec(c, VEC_DE);
   REG8(c, RAX * 8 + 1) = al / base;
   REG8(c, RAX * 8) = al % base;
   szp(c, al % base, false, false);

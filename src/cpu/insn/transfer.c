@@ -484,5 +484,5 @@ bool x_bound(struct cpu *c, const struct op *op)
     upper = w[1];
     index = (int16_t)index;
   }
-  return (index >= lower && index <= upper) || raise(c, VEC_BR);
+  return (index >= lower && index <= upper) || raise_vec(c, VEC_BR);
 }

@@ -16,7 +16,7 @@ static bool allowed(struct cpu *c)
 {
   if (!(c->cr4 & CR4_OSXSAVE))
     return raise_ud(c);
-  return c->cr0 & CR0_TS ? raise(c, VEC_NM) : true;
+  return c->cr0 & CR0_TS ? raise_vec(c, VEC_NM) : true;
 }
 
 static unsigned vectors(const struct cpu *c)

@@ -20,6 +20,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PCFICA", "PACIFICA", 1)
         {
             Name (_HID, EisaId ("PNP0A03"))
             Name (_UID, 0)
+            Name (_PXM, 0)
 
             Name (CRES, ResourceTemplate ()
             {

@@ -55,7 +55,7 @@ static bool reachable(struct cpu *c, uint64_t la, unsigned len)
   return true;
 }
 
-bool raise(struct cpu *c, uint8_t vector)
+bool raise_vec(struct cpu *c, uint8_t vector)
 {
   c->faulted = true;
   c->fault = (struct fault){.vector = vector};
@@ -63,7 +63,7 @@ bool raise(struct cpu *c, uint8_t vector)
 }
 bool raise_error(struct cpu *c, uint8_t vector, uint32_t error)
 {
-  raise(c, vector);
+  raise_vec(c, vector);
   c->fault.has_error = true;
   c->fault.error = error;
   return false;
@@ -114,7 +114,7 @@ void op_ud(struct cpu *c, const struct op *op)
 }
 void op_nm(struct cpu *c, const struct op *op)
 {
-  raise(c, VEC_NM);
+  raise_vec(c, VEC_NM);
 }
 
 uint32_t xsave_offset(unsigned bit)

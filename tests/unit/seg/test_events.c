@@ -152,7 +152,7 @@ static void pairs_of_faults_combine_by_the_table(void **state)
     set_gate(r, rows[i].first, gate(K_FREE, 0x100, 0x8e, 0));
     set_gate(r, VEC_NP, gate(K_CODE, VEC_NP, 0x8e, 0));
     set_gate(r, VEC_DF, gate(K_CODE, VEC_DF, 0x8e, 0));
-    raise(c, rows[i].first);
+    raise_vec(c, rows[i].first);
     except_deliver(c);
     if (c->ip != rows[i].then)
       fail_msg("vector %u, then #NP: handler of %u runs", rows[i].first, (unsigned)c->ip);
