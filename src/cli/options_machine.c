@@ -1,0 +1,213 @@
+// Options that say what the machine is and how it runs; see cli.h.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/opt.h"
+#include "cli/cli.h"
+#include "cpu/model.h"
+#include "engine/engine.h"
+
+#define MB (1ull << 20)
+
+static bool finish(struct opts *o, bool ok, struct err *e)
+{
+  ok = ok && opts_done(o, e);
+  opts_free(o);
+  return ok;
+}
+
+bool take_m(struct cli *c, const char *value, struct err *e)
+{
+  struct opts o;
+  if (!opts_parse(&o, "-m", value, "size", e))
+    return false;
+  uint64_t size = c->config.ram_size;
+  if (opts_get(&o, "maxmem") || opts_get(&o, "slots")) {
+    opts_free(&o);
+    return err_set(e, "-m: maxmem and slots: memory cannot be plugged in; give size alone");
+  }
+  if (!finish(&o, opts_size(&o, "size", MB, &size, e), e))
+    return false;
+  if (size < 2 * MB || size > CONFIG_RAM_MAX || size % 4096)
+    return err_set(e, "-m %s: memory is 2M to 64G, in whole pages of 4 KB", value);
+  c->config.ram_size = size;
+  return true;
+}
+
+bool take_smp(struct cli *c, const char *value, struct err *e)
+{
+  static const char *const keys[] = {"sockets", "dies", "cores", "threads"};
+  struct opts o;
+  if (!opts_parse(&o, "-smp", value, "cpus", e))
+    return false;
+  uint64_t cpus = 0, max = 0, product = 1;
+  bool ok = opts_u64(&o, "cpus", &cpus, e) && opts_u64(&o, "maxcpus", &max, e), topology = false;
+  for (unsigned i = 0; i < sizeof keys / sizeof keys[0] && ok; i++) {
+    uint64_t n = 0;
+    ok = opts_u64(&o, keys[i], &n, e);
+    if (n > 0 && n <= CONFIG_CPUS)
+      product *= n, topology = true;
+    else if (ok && n)
+      ok = err_set(e, "-smp: %s=%llu: a machine has 1 to %d CPUs", keys[i], (unsigned long long)n, CONFIG_CPUS);
+  }
+  if (!finish(&o, ok, e))
+    return false;
+  if (!cpus)
+    cpus = product;
+  if (max && max != cpus)
+    return err_set(e, "-smp %s: CPUs cannot be plugged in; leave maxcpus out", value);
+  if (cpus < 1 || cpus > CONFIG_CPUS)
+    return err_set(e, "-smp %s: a machine has 1 to %d CPUs", value, CONFIG_CPUS);
+  // QEMU's rule: what is given must multiply to the number of CPUs. A single value left open is worked out.
+  if (topology && cpus % product)
+    return err_set(e, "-smp %s: sockets * cores * threads does not give %llu CPUs", value, (unsigned long long)cpus);
+  c->config.cpus = (unsigned)cpus;
+  return true;
+}
+
+bool take_cpu(struct cli *c, const char *value, struct err *e)
+{
+  if (!strcmp(value, "help") || !strcmp(value, "?")) {
+    model_list(stdout);
+    return c->done = true;
+  }
+  return config_set(&c->config.cpu, value) || err_set(e, "out of memory");
+}
+
+static bool accept(struct opts *o, const char *key)
+{
+  opts_get(o, key);
+  return true;
+}
+
+bool take_machine(struct cli *c, const char *value, struct err *e)
+{
+  static const char *const names[] = {"pc", "pc-i440fx", "i440fx", NULL};
+  static const char *const ignored[] = {"accel", "usb", "kernel_irqchip", "kernel-irqchip", "dump-guest-core", "mem-merge",
+                                        "graphics", "vmport", NULL};
+  unsigned type = 0;
+  struct opts o;
+  if (!strcmp(value, "help") || !strcmp(value, "?")) {
+    printf("Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
+           "Properties: accel, usb, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics are accepted;\n"
+           "hpet=on|off, smm=off, acpi=on\n");
+    return c->done = true;
+  }
+  if (!opts_parse(&o, "-machine", value, "type", e))
+    return false;
+  for (unsigned i = 0; ignored[i]; i++)
+    accept(&o, ignored[i]);
+  bool hpet = !c->config.no_hpet, smm = false, acpi = true;
+  const char *text = opts_get(&o, "smm");
+  if (text && !strcmp(text, "auto"))
+    text = NULL;
+  else if (!opts_bool(&o, "smm", &smm, e)) {
+    opts_free(&o);
+    return false;
+  }
+  bool ok = opts_choice(&o, "type", names, &type, e) && opts_bool(&o, "hpet", &hpet, e) && opts_bool(&o, "acpi", &acpi, e);
+  if (!finish(&o, ok, e))
+    return false;
+  if (smm)
+    return err_set(e, "-machine smm=on: there is no system-management mode firmware; use smm=off");
+  if (!acpi)
+    return err_set(e, "-machine acpi=off: not supported; the guest can be told to ignore ACPI");
+  c->config.no_hpet = !hpet;
+  return true;
+}
+
+bool take_accel(struct cli *c, const char *value, struct err *e)
+{
+  size_t n = strcspn(value, ",");
+  if ((n == 3 && !strncmp(value, "kvm", n)) || (n == 3 && !strncmp(value, "hvf", n)))
+    return err_set(e, "-accel %.*s: this machine never uses the host's virtualization; leave the option out", (int)n, value);
+  return true;
+}
+
+static bool letters(const char *option, const char *text, char out[8], struct err *e)
+{
+  if (strlen(text) > 7 || strspn(text, "abcdn") != strlen(text) || !*text)
+    return err_set(e, "-boot %s=%s: letters are a, b (floppy), c (disk), d (CD-ROM), n (network)", option, text);
+  strcpy(out, text);
+  return true;
+}
+
+bool take_boot(struct cli *c, const char *value, struct err *e)
+{
+  struct opts o;
+  if (!opts_parse(&o, "-boot", value, "order", e))
+    return false;
+  const char *order = opts_get(&o, "order"), *once = opts_get(&o, "once");
+  bool strict = false;
+  bool ok = (!order || letters("order", order, c->config.boot_order, e)) &&
+            (!once || letters("once", once, c->config.boot_once, e)) &&
+            opts_bool(&o, "menu", &c->config.boot_menu, e) && opts_bool(&o, "strict", &strict, e);
+  return finish(&o, ok, e);
+}
+
+bool take_rtc(struct cli *c, const char *value, struct err *e)
+{
+  static const char *const clocks[] = {"host", "rt", "vm", NULL};
+  static const char *const fixes[] = {"none", "slew", NULL};
+  struct opts o;
+  unsigned clock = 2, fix = 0;
+  if (!opts_parse(&o, "-rtc", value, NULL, e))
+    return false;
+  const char *base = opts_get(&o, "base");
+  bool ok = opts_choice(&o, "clock", clocks, &clock, e) && opts_choice(&o, "driftfix", fixes, &fix, e);
+  if (ok && base)
+    ok = config_set(&c->config.rtc_base, base) || err_set(e, "out of memory");
+  if (ok && clock < 2)
+    ok = err_set(e, "-rtc clock=%s: the clock goes with the machine's time; for the host's use -clock host", clocks[clock]);
+  return finish(&o, ok, e);
+}
+
+bool take_icount(struct cli *c, const char *value, struct err *e)
+{
+  struct opts o;
+  if (!opts_parse(&o, "-icount", value, "shift", e))
+    return false;
+  const char *shift = opts_get(&o, "shift");
+  bool sleep = false, align = false;
+  uint64_t n = CONFIG_NS_SHIFT;
+  bool ok = opts_bool(&o, "sleep", &sleep, e) && opts_bool(&o, "align", &align, e);
+  if (ok && shift && strcmp(shift, "auto") != 0 && (!parse_u64(shift, &n) || n > 10))
+    ok = err_set(e, "-icount shift=%s: a number from 0 to 10, or auto", shift);
+  if (ok && (opts_get(&o, "rr") || opts_get(&o, "rrfile")))
+    ok = err_set(e, "-icount rr: recording is not there yet; every run with the same inputs is the same");
+  if (!finish(&o, ok, e))
+    return false;
+  c->config.ns_shift = (unsigned)n;
+  return true;
+}
+
+bool take_clock(struct cli *c, const char *value, struct err *e)
+{
+  if (strcmp(value, "host") != 0 && strcmp(value, "virtual") != 0)
+    return err_set(e, "-clock %s: virtual or host", value);
+  c->config.clock = value[0] == 'h' ? CLOCK_HOST : CLOCK_VIRTUAL;
+  return true;
+}
+
+bool take_limit(struct cli *c, const char *value, struct err *e)
+{
+  if (!parse_u64(value, &c->config.limit) || c->config.limit == 0)
+    return err_set(e, "-limit %s: a number of instructions, at least 1", value);
+  return true;
+}
+
+// Properties of QEMU's devices that change nothing here.
+bool take_global(struct cli *c, const char *value, struct err *e)
+{
+  static const char *const known[] = {"kvm-pit.lost_tick_policy=", "PIIX4_PM.disable_s3=", "PIIX4_PM.disable_s4=",
+                                      "mc146818rtc.lost_tick_policy=", NULL};
+  for (unsigned i = 0; known[i]; i++)
+    if (!strncmp(value, known[i], strlen(known[i])))
+      return true;
+  return err_set(e, "-global %s: not known here; give the property to its -device", value);
+}
+
+bool take_name(struct cli *c, const char *value, struct err *e)
+{
+  return config_set(&c->config.name, value) || err_set(e, "out of memory");
+}

@@ -1,0 +1,155 @@
+// Devices: what -chardev, -serial, -drive and -device add to the board, and what is there by default.
+//
+// QEMU's order and defaults: a VGA adapter, COM1, a CD-ROM drive on the second IDE channel; -nodefaults leaves
+// them out.
+#include "machine/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/catalog.h"
+#include "device/serial.h"
+#include "device/vga.h"
+#include "machine/devices.h"
+
+static struct irq isa_irq(void *arg, int n)
+{
+  struct machine *m = arg;
+  return gsi_line(&m->pc.gsi, GSI_ISA, (unsigned)n);
+}
+
+static struct chardev *find_chardev(void *arg, const char *id)
+{
+  struct machine *m = arg;
+  return chardev_find(&m->chardevs, id);
+}
+
+static void add(struct machine *m, struct device *d)
+{
+  d->next = NULL;
+  struct device **end = &m->devices;
+  while (*end)
+    end = &(*end)->next;
+  *end = d;
+}
+
+// Makes a device from the text of -device.
+static bool make(struct machine *m, const char *text, struct err *e)
+{
+  struct opts o;
+  if (!opts_parse(&o, "-device", text, "driver", e))
+    return false;
+  const char *name = opts_get(&o, "driver");
+  struct device *d = name && board_device(name) ? board_device_create(m, &o, e) : device_create(&m->env, &o, e);
+  opts_free(&o);
+  if (d)
+    add(m, d);
+  return d != NULL;
+}
+
+static bool open_chardevs(struct machine *m, struct err *e)
+{
+  for (unsigned i = 0; i < m->config->chardevs.count; i++) {
+    struct opts o;
+    if (!opts_parse(&o, "-chardev", m->config->chardevs.item[i], "backend", e))
+      return false;
+    bool ok = chardev_open_opts(&m->chardevs, &o, e) != NULL;
+    opts_free(&o);
+    if (!ok)
+      return false;
+  }
+  return true;
+}
+
+struct chardev *machine_chardev(struct machine *m, const char *text, const char *id, struct err *e)
+{
+  if (strncmp(text, "chardev:", 8) != 0)
+    return chardev_open(&m->chardevs, id, text, e);
+  struct chardev *c = chardev_find(&m->chardevs, text + 8);
+  if (!c)
+    err_set(e, "%s: there is no -chardev with id=%s", text, text + 8);
+  return c;
+}
+
+static bool make_serial(struct machine *m, unsigned index, const char *text, struct err *e)
+{
+  char id[24], option[64];
+  snprintf(id, sizeof id, "serial%u", index);
+  if (!strcmp(text, "none"))
+    return true;
+  struct chardev *c = machine_chardev(m, text, id, e);
+  if (!c)
+    return false;
+  if (!c->id && !(c->id = strdup(id)))
+    return err_set(e, "out of memory");
+  snprintf(option, sizeof option, "isa-serial,index=%u,chardev=", index);
+  char *whole = malloc(strlen(option) + strlen(c->id) + 1);
+  if (!whole)
+    return err_set(e, "out of memory");
+  strcat(strcpy(whole, option), c->id);
+  bool ok = make(m, whole, e);
+  free(whole);
+  return ok;
+}
+
+static bool make_serials(struct machine *m, struct err *e)
+{
+  const struct config *c = m->config;
+  if (c->serials.count > 4)
+    return err_set(e, "-serial: a PC has four serial ports; give at most four");
+  for (unsigned i = 0; i < c->serials.count; i++)
+    if (!make_serial(m, i, c->serials.item[i], e))
+      return false;
+  return true;
+}
+
+static bool make_devices(struct machine *m, struct err *e)
+{
+  const struct config *c = m->config;
+  bool vga = false;
+  if (c->debugcon) {
+    struct chardev *con = machine_chardev(m, c->debugcon, "debugcon", e);
+    if (!con || !make(m, "isa-debugcon,chardev=debugcon", e))
+      return false;
+  }
+  for (unsigned i = 0; i < c->devices.count; i++)
+    vga |= !strcmp(c->devices.item[i], "VGA") || !strncmp(c->devices.item[i], "VGA,", 4);
+  if (!c->nodefaults && !c->vga_none && !vga && !make(m, "VGA,addr=2", e))
+    return false;
+  for (unsigned i = 0; i < c->devices.count; i++)
+    if (!make(m, c->devices.item[i], e))
+      return false;
+  return true;
+}
+
+struct vga *machine_vga(struct machine *m)
+{
+  for (struct device *d = m->devices; d; d = d->next)
+    if (!strcmp(d->type, "VGA"))
+      return d->self;
+  return NULL;
+}
+
+bool devices_init(struct machine *m, struct err *e)
+{
+  m->env = (struct device_env){.bus = &m->bus, .pci = &m->pc.pci, .clock = &m->clock, .log = &m->log,
+                               .ide = m->pc.ide, .seed = 0x5061636966696361u, .arg = m, .isa_irq = isa_irq,
+                               .drive = drives_find, .chardev = find_chardev};
+  return open_chardevs(m, e) && make_serials(m, e) && drives_init(m, e) && make_devices(m, e);
+}
+
+void devices_reset(struct machine *m)
+{
+  for (struct device *d = m->devices; d; d = d->next)
+    device_reset(d);
+}
+
+void devices_free(struct machine *m)
+{
+  while (m->devices) {
+    struct device *d = m->devices;
+    m->devices = d->next;
+    device_free(d);
+  }
+}

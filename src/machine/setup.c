@@ -1,0 +1,73 @@
+// What a BIOS leaves behind, for kernels that start without one: memory types, local APICs as virtual wires,
+// interrupt controllers at the BIOS's vectors, PCI resources assigned.
+#include "machine/machine.h"
+
+#include "cpu/lapic.h"
+#include "cpu/msr.h"
+
+static void out8(struct machine *m, uint16_t port, uint8_t v)
+{
+  struct txn t = {.addr = port, .size = 1, .requester = TXN_FROM_CPU, .kind = TXN_WRITE, .space = TXN_IO};
+  uint64_t value = v;
+  bus_access(&m->bus, &t, &value);
+}
+
+// BKDG: RAM is write-back by default; what is not RAM below 4 GB is uncached.
+static void memory_types(const struct machine *m, struct cpu *c)
+{
+  static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+  enum { WB = 6, WP = 5, UC = 0 };
+  for (unsigned i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+    uint64_t type = i < 2 ? WB : i == 2 ? UC : WP; // 0 to 9FFFF, A0000 to BFFFF, C0000 to FFFFF
+    msr_write(c, fixed[i], type * 0x0101010101010101ull);
+  }
+  // From the end of RAM to 4 GB, in at most two pieces of a power of two.
+  unsigned n = 0;
+  for (uint64_t base = m->low_size <= 0x80000000u ? 0x80000000u : m->low_size <= 0xc0000000u ? 0xc0000000u : 0xe0000000u;
+       base < 1ull << 32 && n < 4; n++) {
+    uint64_t size = base & -base;
+    msr_write(c, MSR_MTRR_BASE0 + 2 * n, base | UC);
+    msr_write(c, MSR_MTRR_BASE0 + 2 * n + 1, (c->phys_mask & ~(size - 1)) | 1u << 11);
+    base += size;
+  }
+  msr_write(c, MSR_MTRR_DEF_TYPE, 0xc00 | WB);
+  msr_write(c, MSR_TOP_MEM, m->low_size);
+  if (m->high_size)
+    msr_write(c, MSR_TOP_MEM2, (1ull << 32) + m->high_size);
+  msr_write(c, MSR_SYSCFG, SYSCFG_MTRR_VAR_DRAM_EN | (m->high_size ? SYSCFG_TOM2_EN | SYSCFG_TOM2_FORCE_WB : 0));
+}
+
+// ExtINT comes through LINT0 and NMI through LINT1, as the MP specification's virtual wire mode has it.
+static void virtual_wire(struct cpu *c)
+{
+  enum { SVR = 0xf0, LINT0 = 0x350, LINT1 = 0x360 };
+  lapic_mmio_write(c, SVR, 4, 0x1ff);
+  lapic_mmio_write(c, LINT0, 4, c->bsp ? 0x700 : 0x10700);
+  lapic_mmio_write(c, LINT1, 4, 0x400);
+}
+
+// The two 8259A at vectors 08h and 70h, all inputs masked.
+static void init_pics(struct machine *m)
+{
+  static const struct {
+    uint16_t port;
+    uint8_t v;
+  } seq[] = {{0x20, 0x11}, {0xa0, 0x11}, {0x21, 0x08}, {0xa1, 0x70}, {0x21, 0x04}, {0xa1, 0x02},
+             {0x21, 0x01}, {0xa1, 0x01}, {0x21, 0xff}, {0xa1, 0xff}, {0x4d0, 0x00}, {0x4d1, 0x0c}};
+  for (unsigned i = 0; i < sizeof seq / sizeof seq[0]; i++)
+    out8(m, seq[i].port, seq[i].v);
+}
+
+void pc_setup(struct machine *m)
+{
+  bus_begin(&m->bus);
+  i440fx_open_shadow(&m->pc.host);
+  piix4pm_set_base(&m->pc.pm, BOARD_PM_BASE);
+  pci_setup(m);
+  bus_commit(&m->bus);
+  init_pics(m);
+  for (unsigned i = 0; i < m->cpus; i++) {
+    memory_types(m, m->cpu[i]);
+    virtual_wire(m->cpu[i]);
+  }
+}
