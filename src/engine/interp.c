@@ -49,7 +49,7 @@ static void attend(struct cpu *c)
     cpu_reset(c);
   }
   if ((c->pending & PEND_INIT) && c->gif) {
-    c->pending &= ~(PEND_INIT | PEND_NMI); // a SIPI that is pending came after it: INIT's arrival cleared others
+    c->pending &= ~(PEND_INIT | PEND_NMI); // a SIPI that is pending came after it
     cpu_init(c);
   }
   if (c->run == RUN_WAIT_SIPI) {
