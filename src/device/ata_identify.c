@@ -1,4 +1,5 @@
-// What a hard disk says about itself, and its settings: IDENTIFY DEVICE and SET FEATURES (ATA/ATAPI-6 8.15, 8.46).
+// What a hard disk says about itself, and its settings: IDENTIFY DEVICE and SET FEATURES
+// (ATA/ATAPI-6 8.15, 8.46).
 #include <string.h>
 
 #include "device/ide_int.h"
@@ -41,11 +42,11 @@ void ata_identify(const struct ide_drive *d, uint8_t buf[512])
   ide_word(buf, 63, mw);
   ide_word(buf, 64, 0x0003); // PIO modes 3 and 4
   for (unsigned i = 65; i <= 68; i++)
-    ide_word(buf, i, 120); // cycle times, ns
-  ide_word(buf, 80, 0x0070);  // ATA/ATAPI-4 to -6
-  ide_word(buf, 82, 0x0028);  // write cache, power management
-  ide_word(buf, 83, 0x7400);  // 48-bit, FLUSH CACHE, FLUSH CACHE EXT
-  ide_word(buf, 84, 0x4040);  // WRITE DMA FUA EXT
+    ide_word(buf, i, 120);   // cycle times, ns
+  ide_word(buf, 80, 0x0070); // ATA/ATAPI-4 to -6
+  ide_word(buf, 82, 0x0028); // write cache, power management
+  ide_word(buf, 83, 0x7400); // 48-bit, FLUSH CACHE, FLUSH CACHE EXT
+  ide_word(buf, 84, 0x4040); // WRITE DMA FUA EXT
   ide_word(buf, 85, (uint16_t)(0x0008 | (d->write_cache ? 0x0020 : 0)));
   ide_word(buf, 86, 0x3400);
   ide_word(buf, 87, 0x4040);

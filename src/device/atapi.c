@@ -7,9 +7,9 @@
 
 #include "device/ide_int.h"
 
-enum { // the interrupt reason, in the sector count register
-  REASON_CD = 1,  // command, not data
-  REASON_IO = 2,  // to the host
+enum {           // the interrupt reason, in the sector count register
+  REASON_CD = 1, // command, not data
+  REASON_IO = 2, // to the host
 };
 
 static void end(struct ide_drive *d, uint8_t error)

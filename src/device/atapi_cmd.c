@@ -258,10 +258,10 @@ static void mode_sense(struct ide_drive *d)
     p[0] = 0x2a;
     p[1] = 0x14;
     if (!changeable) {
-      p[2] = 0x3b;                                  // reads CD-R, CD-RW, DVD
-      p[4] = 0x70;                                  // mode 2, multi-session
+      p[2] = 0x3b;                                        // reads CD-R, CD-RW, DVD
+      p[4] = 0x70;                                        // mode 2, multi-session
       p[6] = (uint8_t)(0x29 | (d->atapi.locked ? 2 : 0)); // tray, eject, lock
-      put16(p + 8, 706);                            // 4x
+      put16(p + 8, 706);                                  // 4x
       put16(p + 12, 512);
       put16(p + 14, 706);
     }
@@ -310,9 +310,9 @@ static void get_configuration(struct ide_drive *d)
   uint16_t profile = !medium(d) ? 0 : dvd ? 0x10 : 0x08;
   memset(b, 0, 128);
   put16(b + 6, profile);
-#define FEATURE(number, flags, size) ((type == 2 ? from == (number) : from <= (number)) && \
-                                      (put16(b + len, number), b[len + 2] = (flags), b[len + 3] = (size), \
-                                       len += 4 + (size), true))
+#define FEATURE(number, flags, size)                                                                         \
+  ((type == 2 ? from == (number) : from <= (number)) &&                                                      \
+   (put16(b + len, number), b[len + 2] = (flags), b[len + 3] = (size), len += 4 + (size), true))
   if (FEATURE(0x0000, 3, 8)) {
     put16(b + len - 8, 0x10);
     b[len - 6] = profile == 0x10;

@@ -172,8 +172,7 @@ int blk_write_zeroes(struct blockdev *b, uint64_t sector, uint64_t count, bool u
   int r = -EOPNOTSUPP;
   if (b->overlay < 0 && !b->host_block) {
     int mode = unmap && b->discard ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE;
-    if (count == 0 ||
-        fallocate(b->fd, mode, (off_t)(sector * BLK_SECTOR), (off_t)(count * BLK_SECTOR)) == 0)
+    if (count == 0 || fallocate(b->fd, mode, (off_t)(sector * BLK_SECTOR), (off_t)(count * BLK_SECTOR)) == 0)
       r = 0;
     else if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
       r = -errno;

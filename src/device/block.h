@@ -43,8 +43,8 @@ struct blockdev {
   enum blk_cache cache;
   bool attached; // some device uses it
   // snapshot=on
-  int overlay;       // descriptor, -1: none
-  uint8_t *present;  // one bit for each 4 KB cluster that is in the overlay; sparse
+  int overlay;      // descriptor, -1: none
+  uint8_t *present; // one bit for each 4 KB cluster that is in the overlay; sparse
   uint64_t present_size;
   // Counts, for statistics.
   uint64_t reads, writes, flushes, errors;

@@ -59,8 +59,8 @@ static bool check_format(struct blockdev *b, const char *format, struct err *e)
 {
   uint8_t head[512] = {0};
   if (format && strcmp(format, "raw") != 0)
-    return err_set(e, "%s: format=%s is not supported, only raw; convert it: qemu-img convert -O raw", b->path,
-                   format);
+    return err_set(e, "%s: format=%s is not supported, only raw; convert it: qemu-img convert -O raw",
+                   b->path, format);
   if (format)
     return true;
   if (pread(b->fd, head, sizeof head, 0) < 0)
@@ -116,8 +116,8 @@ static bool open_overlay(struct blockdev *b, struct err *e)
   if (b->overlay < 0)
     return err_set(e, "cannot make a temporary file in %s for snapshot=on: %s", dir, strerror(errno));
   b->present_size = b->sectors / 8 / 8 + 1; // one bit for each cluster
-  void *p = mmap(NULL, b->present_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                 -1, 0);
+  void *p =
+      mmap(NULL, b->present_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED)
     return err_set(e, "%s: out of memory", b->path);
   b->present = p;
@@ -145,7 +145,8 @@ struct blockdev *blk_open(const struct blk_config *cfg, struct err *e)
   b->fd = b->path ? open(cfg->path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK) : -1;
   if (b->fd < 0) {
     if (write && (errno == EACCES || errno == EROFS))
-      err_set(e, "cannot open %s for writing: %s; use readonly=on or snapshot=on", cfg->path, strerror(errno));
+      err_set(e, "cannot open %s for writing: %s; use readonly=on or snapshot=on", cfg->path,
+              strerror(errno));
     else if (errno == EISDIR)
       err_set(e, "%s is a directory, not a disk image", cfg->path);
     else

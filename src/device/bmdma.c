@@ -1,4 +1,5 @@
-// The bus master of the PIIX3 IDE function (82371SB 2.7; SFF-8038i "Programming Interface for Bus Master IDE").
+// The bus master of the PIIX3 IDE function (82371SB 2.7; SFF-8038i "Programming Interface for Bus Master
+// IDE").
 //
 // A physical region descriptor is 8 bytes: address, byte count (0 is 64 KB), bit 31 of the last word ends
 // the table. The table lies within 64 KB, so its address wraps there. All of it is read through the

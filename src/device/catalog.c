@@ -10,16 +10,16 @@
 #include "device/virtio_blk.h"
 #include "device/virtio_rng.h"
 
-#define PCI_PROPS                                                                                             \
-  {"addr", "slot[.function]", "place on the bus, hexadecimal (the first free one)"},                          \
-  {                                                                                                           \
-    "bus", "string", "pci.0"                                                                                  \
+#define PCI_PROPS                                                                                            \
+  {"addr", "slot[.function]", "place on the bus, hexadecimal (the first free one)"},                         \
+  {                                                                                                          \
+    "bus", "string", "pci.0"                                                                                 \
   }
-#define VIRTIO_PROPS                                                                                          \
-  PCI_PROPS, {"disable-legacy", "on/off/auto", "leave out the legacy interface (auto: off)"},                 \
-      {"disable-modern", "on/off", "leave out the modern interface (off)"},                                   \
-  {                                                                                                           \
-    "vectors", "number", "MSI-X vectors, 0 for none (one for each queue, and one)"                            \
+#define VIRTIO_PROPS                                                                                         \
+  PCI_PROPS, {"disable-legacy", "on/off/auto", "leave out the legacy interface (auto: off)"},                \
+      {"disable-modern", "on/off", "leave out the modern interface (off)"},                                  \
+  {                                                                                                          \
+    "vectors", "number", "MSI-X vectors, 0 for none (one for each queue, and one)"                           \
   }
 
 static const struct catalog_prop serial_props[] = {
@@ -70,18 +70,25 @@ static const struct catalog_prop debug_exit_props[] = {
     {NULL},
 };
 
+static const struct catalog_prop debugcon_props[] = {
+    {"chardev", "id", "where the bytes go"},
+    {"iobase", "number", "port (0xe9)"},
+    {NULL},
+};
+
 static const struct catalog_prop none[] = {{NULL}};
 
 const struct catalog_device catalog[] = {
     {"ide-cd", NULL, "IDE", "CD-ROM drive (ATAPI)", ide_hd_props, ide_cd_create},
     {"ide-hd", NULL, "IDE", "hard disk (ATA)", ide_hd_props, ide_hd_create},
     {"isa-debug-exit", NULL, "ISA", "a port that ends the machine with a status", debug_exit_props, NULL},
+    {"isa-debugcon", NULL, "ISA", "a port whose bytes are the firmware's console", debugcon_props, NULL},
     {"isa-serial", NULL, "ISA", "16550A UART", serial_props, serial_create},
     {"pc-testdev", NULL, "ISA", "ports for kvm-unit-tests", none, NULL},
     {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},
     {"virtio-blk-pci", "virtio-blk", "PCI", "paravirtual disk", blk_props, virtio_blk_device},
-    {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets", rng_props,
-     virtio_rng_device},
+    {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets",
+     rng_props, virtio_rng_device},
     {NULL},
 };
 

@@ -20,8 +20,8 @@ struct catalog_device {
 // Ends with a row whose name is NULL.
 extern const struct catalog_device catalog[];
 
-const struct catalog_device *catalog_find(const char *name); // by name or alias
-void catalog_list(FILE *out);                                // -device help
+const struct catalog_device *catalog_find(const char *name);  // by name or alias
+void catalog_list(FILE *out);                                 // -device help
 void catalog_help(const struct catalog_device *d, FILE *out); // -device NAME,help
 
 // Makes what -device says; the implied key of props is "driver". The id is taken from it, and a property

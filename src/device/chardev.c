@@ -30,6 +30,7 @@ void chardevs_free(struct chardevs *s)
   while (s->first) {
     struct chardev *c = s->first;
     s->first = c->next;
+    chardev_flush(c);
     if (c->kind != CHARDEV_STDIO) {
       if (c->in >= 0)
         close(c->in);
@@ -108,12 +109,25 @@ static void write_all(struct chardev *c, const uint8_t *buf, size_t len)
   }
 }
 
+void chardev_flush(struct chardev *c)
+{
+  size_t n = c->pending_count;
+  c->pending_count = 0;
+  if (n && c->out >= 0)
+    write_all(c, c->pending, n);
+}
+
 void chardev_write(struct chardev *c, const void *buf, size_t len)
 {
-  if (!c || c->out < 0 || !len)
+  const uint8_t *p = buf;
+  if (!c || c->out < 0)
     return;
-  c->fresh = ((const uint8_t *)buf)[len - 1] == '\n';
-  write_all(c, buf, len);
+  for (size_t i = 0; i < len; i++) {
+    c->pending[c->pending_count++] = p[i];
+    c->fresh = p[i] == '\n';
+    if (c->fresh || c->pending_count == CHARDEV_OUT)
+      chardev_flush(c);
+  }
 }
 
 size_t chardev_room(const struct chardev *c)
@@ -221,6 +235,8 @@ static bool wants_input(const struct chardev *c)
 unsigned chardev_poll_fds(struct chardevs *s, struct pollfd *fds, unsigned max)
 {
   unsigned n = 0;
+  for (struct chardev *c = s->first; c; c = c->next)
+    chardev_flush(c);
   for (struct chardev *c = s->first; c && n < max; c = c->next) {
     if (c->listen >= 0 && c->in < 0)
       fds[n++] = (struct pollfd){.fd = c->listen, .events = POLLIN};

@@ -1,8 +1,9 @@
 // Character backends: where the bytes of serial lines and monitors come from and go to.
 //
-// Output is written at once. Input is outside input: it is read from the host only by chardev_poll,
-// which the machine calls between slices, and enters through chardev_feed. What a guest does not take
-// waits in a short queue; while that is full the host's descriptor is not read (back pressure).
+// Output is kept for at most a line or CHARDEV_OUT bytes, or until the next chardev_poll_fds, so that a UART
+// does not cost a system call for each character. Input is outside input: it is read from the host only by
+// chardev_poll, which the machine calls between slices, and enters through chardev_feed. What a guest does
+// not take waits in a short queue; while that is full the host's descriptor is not read (back pressure).
 //
 // A multiplexed backend (mon:stdio) has several users; input goes to the one in focus, and Ctrl-a is an
 // escape: x ends, c moves the focus, b sends a break, h helps, Ctrl-a sends itself.
@@ -20,6 +21,7 @@
 
 #define CHARDEV_QUEUE 1024
 #define CHARDEV_USERS 4
+#define CHARDEV_OUT   512
 
 // Who is at the machine's end of a chardev.
 struct char_user {
@@ -42,14 +44,16 @@ struct chardev {
   struct chardevs *set;
   char *id;
   enum chardev_kind kind;
-  int in, out;  // host descriptors or -1
-  int listen;   // of a server, or -1
-  int slave;    // of a pty: held open so that the line never hangs up
-  char *path;   // of a server's socket, removed at the end
-  bool tty;     // input is a terminal in raw mode
+  int in, out; // host descriptors or -1
+  int listen;  // of a server, or -1
+  int slave;   // of a pty: held open so that the line never hangs up
+  char *path;  // of a server's socket, removed at the end
+  bool tty;    // input is a terminal in raw mode
   bool mux;
-  bool escape;  // Ctrl-a was the last byte
-  bool fresh;   // mux: the last thing written was a line end
+  bool escape;                  // Ctrl-a was the last byte
+  bool fresh;                   // mux: the last thing written was a line end
+  uint8_t pending[CHARDEV_OUT]; // output not yet written
+  size_t pending_count;
   unsigned users, focus;
   struct char_port port[CHARDEV_USERS];
   struct chardev *next;
@@ -89,14 +93,15 @@ void chardev_detach(struct chardev *c, int user);
 void chardev_focus(struct chardev *c, int user);
 
 void chardev_write(struct chardev *c, const void *buf, size_t len);
+void chardev_flush(struct chardev *c);
 // Input from outside. What finds no room is lost; see chardev_room.
 void chardev_feed(struct chardev *c, const uint8_t *buf, size_t len);
 size_t chardev_room(const struct chardev *c);
 // A user has room again: delivers what waits for it.
 void chardev_kick(struct chardev *c, int user);
 
-// Fills in what to wait for (at most max entries); returns the number. Then, after poll(), the same array
-// goes to chardev_poll, which reads what is there.
+// Flushes all output, then fills in what to wait for (at most max entries); returns the number. Then, after
+// poll(), the same array goes to chardev_poll, which reads what is there.
 unsigned chardev_poll_fds(struct chardevs *s, struct pollfd *fds, unsigned max);
 void chardev_poll(struct chardevs *s, const struct pollfd *fds, unsigned count);
 

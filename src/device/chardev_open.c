@@ -198,8 +198,9 @@ struct chardev *chardev_open(struct chardevs *s, const char *id, const char *tex
   } else if (!strcmp(rest, "pty")) {
     sp.kind = CHARDEV_PTY;
   } else if (strcmp(rest, "null") != 0 && strcmp(rest, "vc") != 0) {
-    err_set(e, "unknown character device '%s'; use null, stdio, mon:stdio, file:PATH, unix:PATH,server=on or pty",
-            text);
+    err_set(
+        e, "unknown character device '%s'; use null, stdio, mon:stdio, file:PATH, unix:PATH,server=on or pty",
+        text);
     return NULL;
   }
   return make(s, id, &sp, e);
@@ -232,8 +233,7 @@ struct chardev *chardev_open_opts(struct chardevs *s, struct opts *o, struct err
   }
   if (kind == CHARDEV_FILE && !opts_bool(o, "append", &sp.append, e))
     return NULL;
-  if (kind == CHARDEV_UNIX &&
-      (!opts_bool(o, "server", &sp.server, e) || !opts_bool(o, "wait", &sp.wait, e)))
+  if (kind == CHARDEV_UNIX && (!opts_bool(o, "server", &sp.server, e) || !opts_bool(o, "wait", &sp.wait, e)))
     return NULL;
   return opts_done(o, e) ? make(s, id, &sp, e) : NULL;
 }

@@ -40,8 +40,8 @@ struct device_env {
   uint64_t seed;   // of all randomness that a guest can see
   void *arg;       // of the functions below
   struct irq (*isa_irq)(void *arg, int n);
-  struct blockdev *(*drive)(void *arg, const char *id);   // NULL: no such drive, or taken
-  struct chardev *(*chardev)(void *arg, const char *id);  // NULL: no such chardev
+  struct blockdev *(*drive)(void *arg, const char *id);  // NULL: no such drive, or taken
+  struct chardev *(*chardev)(void *arg, const char *id); // NULL: no such chardev
 };
 
 static inline void device_reset(struct device *d)

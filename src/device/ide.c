@@ -45,7 +45,8 @@ void ide_busy(struct ide_drive *d, uint64_t bytes, void (*then)(struct ide_drive
   timer_set(&d->timer, clock_now(d->timer.clock) + IDE_DELAY_NS + bytes);
 }
 
-static void drq(struct ide_drive *d, uint32_t pos, uint32_t end, void (*drained)(struct ide_drive *), bool intr)
+static void drq(struct ide_drive *d, uint32_t pos, uint32_t end, void (*drained)(struct ide_drive *),
+                bool intr)
 {
   d->buf_pos = pos;
   d->buf_len = end;
@@ -167,7 +168,9 @@ static void write_both(struct ide_channel *ch, unsigned reg, uint8_t v)
     struct ide_drive *d = &ch->drive[i];
     if (d->status & (ATA_BSY | ATA_DRQ))
       continue;
-    struct ide_reg *r = reg == ERROR_FEATURE ? &d->feature : reg == NSECTOR ? &d->nsector : &d->lba[reg - LBA0];
+    struct ide_reg *r = reg == ERROR_FEATURE ? &d->feature
+                        : reg == NSECTOR     ? &d->nsector
+                                             : &d->lba[reg - LBA0];
     r->prev = r->cur;
     r->cur = v;
   }

@@ -43,14 +43,14 @@ struct ide_channel;
 
 struct atapi {
   uint8_t packet[12];
-  uint8_t key, asc, ascq;       // sense data of the last command
-  bool attention;               // a unit attention is pending, with these codes
+  uint8_t key, asc, ascq; // sense data of the last command
+  bool attention;         // a unit attention is pending, with these codes
   uint8_t att_asc, att_ascq;
   bool locked, tray_open;
-  uint8_t event;                // media event not yet reported
-  uint32_t lba, blocks;         // still to be loaded into the buffer
-  uint32_t limit;               // byte count limit of one DRQ
-  uint16_t block_size;          // 2048, or 2352 for raw reads
+  uint8_t event;        // media event not yet reported
+  uint32_t lba, blocks; // still to be loaded into the buffer
+  uint32_t limit;       // byte count limit of one DRQ
+  uint16_t block_size;  // 2048, or 2352 for raw reads
   bool dma;
 };
 
@@ -69,13 +69,13 @@ struct ide_drive {
   void (*drained)(struct ide_drive *d); // when the host has read or filled the PIO buffer
   uint8_t *buf;
   uint32_t buf_len, buf_pos;
-  bool pio_out;       // the host writes
-  uint64_t sector;    // next one
-  uint32_t left;      // sectors still to transfer
-  uint32_t block;     // sectors in one DRQ
+  bool pio_out;    // the host writes
+  uint64_t sector; // next one
+  uint32_t left;   // sectors still to transfer
+  uint32_t block;  // sectors in one DRQ
   bool lba48, lba_mode;
-  bool dma_wait;      // a DMA transfer waits for the bus master to be started
-  bool dma_write;     // from memory to the drive
+  bool dma_wait;  // a DMA transfer waits for the bus master to be started
+  bool dma_write; // from memory to the drive
   bool fua;
   // Settings.
   unsigned heads, spt, cylinders; // current translation
@@ -97,9 +97,9 @@ struct ide_channel {
   // Bus master (82371SB 2.7).
   uint8_t bm_cmd, bm_status;
   uint32_t bm_prdt;
-  uint32_t prd_next;       // address of the next descriptor
+  uint32_t prd_next; // address of the next descriptor
   uint32_t prd_addr;
-  uint32_t prd_left;       // bytes left in the current one
+  uint32_t prd_left; // bytes left in the current one
   bool prd_last;
 };
 

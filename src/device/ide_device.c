@@ -54,7 +54,8 @@ static struct device *create(const struct device_env *env, struct opts *props, e
     err_set(e, "%s: there is no -drive with id=%s that is free", type, name);
     return NULL;
   }
-  if ((p.serial && strlen(p.serial) > 20) || (p.model && strlen(p.model) > 40) || (p.version && strlen(p.version) > 8)) {
+  if ((p.serial && strlen(p.serial) > 20) || (p.model && strlen(p.model) > 40) ||
+      (p.version && strlen(p.version) > 8)) {
     err_set(e, "%s: at most 20 characters for serial, 40 for model, 8 for ver", type);
     return NULL;
   }

@@ -47,7 +47,7 @@ bool ata_set_features(struct ide_drive *d);
 void ata_geometry(struct ide_drive *d); // default translation
 void atapi_command(struct ide_drive *d, uint8_t cmd);
 void atapi_identify(const struct ide_drive *d, uint8_t buf[512]);
-void atapi_execute(struct ide_drive *d); // the packet is complete
+void atapi_execute(struct ide_drive *d);                             // the packet is complete
 void atapi_reply(struct ide_drive *d, uint32_t len, uint32_t alloc); // buf holds len bytes
 void atapi_stream(struct ide_drive *d, uint32_t lba, uint32_t blocks, uint16_t block_size);
 void atapi_ok(struct ide_drive *d);
@@ -65,7 +65,8 @@ enum bm_result {
 void bm_begin(struct ide_drive *d, uint64_t bytes, void (*step)(struct ide_drive *));
 // Moves buf[buf_pos..buf_len) along the descriptors and advances buf_pos.
 enum bm_result bm_move(struct ide_drive *d);
-// What to do after a bm_move that was not BM_DONE. Returns true if the transfer died (and the drive was told).
+// What to do after a bm_move that was not BM_DONE. Returns true if the transfer died (and the drive was
+// told).
 bool bm_pause(struct ide_drive *d, enum bm_result r, void (*step)(struct ide_drive *));
 void bm_reset(struct ide_channel *ch);
 extern const struct bus_ops bm_ops;

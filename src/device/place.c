@@ -8,8 +8,8 @@
 
 #define FIRST_NORTHBRIDGE 0x18
 
-bool place_pci(const struct device_env *env, struct opts *props, const char *name, unsigned from, unsigned *slot,
-               unsigned *function, struct err *e)
+bool place_pci(const struct device_env *env, struct opts *props, const char *name, unsigned from,
+               unsigned *slot, unsigned *function, struct err *e)
 {
   const char *bus = opts_get(props, "bus"), *addr = opts_get(props, "addr");
   if (!env->pci)

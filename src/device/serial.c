@@ -197,8 +197,9 @@ static void write_thr(struct serial *s, uint8_t v)
   } else {
     chardev_write(s->chr, &v, 1);
   }
-  s->thre = false;
-  if (!timer_armed(&s->tx))
+  // Nobody can tell when it became empty while the interrupt is off: a polled console costs no events.
+  s->thre = !(s->ier & IER_THRE);
+  if (!s->thre && !timer_armed(&s->tx))
     timer_set(&s->tx, clock_now(s->tx.clock) + TX_DELAY_NS);
 }
 
@@ -402,7 +403,7 @@ struct device *serial_create(const struct device_env *env, struct opts *props, s
     free(s);
     return NULL;
   }
-  s->device = (struct device){.type = "isa-serial", .reset = device_reset_serial, .free = device_free_serial,
-                              .self = s};
+  s->device = (struct device){
+      .type = "isa-serial", .reset = device_reset_serial, .free = device_free_serial, .self = s};
   return &s->device;
 }

@@ -22,9 +22,9 @@ struct serial {
   struct timer tx;     // transmitter interrupt
   struct timer rx;     // character timeout
   uint8_t ier, fcr, lcr, mcr, scr;
-  uint8_t lsr_errors;  // overrun, parity, framing, break: until LSR is read
-  uint8_t msr_delta;   // low half of MSR
-  uint8_t msr_lines;   // high half of MSR outside loopback
+  uint8_t lsr_errors; // overrun, parity, framing, break: until LSR is read
+  uint8_t msr_delta;  // low half of MSR
+  uint8_t msr_lines;  // high half of MSR outside loopback
   uint16_t divisor;
   uint8_t fifo[16];
   unsigned head, count;

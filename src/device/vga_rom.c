@@ -1,4 +1,5 @@
-// The VGA's expansion ROM: found, checked and loaded; and what a BIOS would do with it to show text. See vga.h.
+// The VGA's expansion ROM: found, checked and loaded; and what a BIOS would do with it to show text. See
+// vga.h.
 #include "device/vga_rom.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@ static bool load(struct vga *v, int fd, const char *path, struct err *e)
   uint8_t head[3];
   if (fstat(fd, &st) < 0)
     return err_set(e, "cannot read %s: %s", path, strerror(errno));
-  if (st.st_size < 512 || st.st_size > MAX_ROM || pread(fd, head, 3, 0) != 3 || head[0] != 0x55 || head[1] != 0xaa)
+  if (st.st_size < 512 || st.st_size > MAX_ROM || pread(fd, head, 3, 0) != 3 || head[0] != 0x55 ||
+      head[1] != 0xaa)
     return err_set(e, "%s is not an expansion ROM of at most 256 KB; give another with romfile=", path);
   v->rom_size = 4096;
   while (v->rom_size < (uint64_t)st.st_size)
@@ -62,14 +64,15 @@ bool vga_rom_load(struct vga *v, const char *path, struct err *e)
 // every VGA BIOS has, and the blank glyph 0 before it.
 const uint8_t *vga_rom_font(const struct vga *v)
 {
-  static const uint8_t letter[16] = {0, 0, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0};
+  static const uint8_t letter[16] = {0,    0,    0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe,
+                                     0xc6, 0xc6, 0xc6, 0xc6, 0,    0,    0,    0};
   static const uint8_t blank[16];
   if (v->rom == RAM_NONE)
     return NULL;
   const uint8_t *rom = v->bus->ram->mem + v->rom;
   for (uint32_t at = 0; at + 4096 <= v->rom_size; at++)
-    if (rom[at + 'A' * 16 + 7] == 0xfe && !memcmp(rom + at + 'A' * 16, letter, 16) && !memcmp(rom + at, blank, 16) &&
-        !memcmp(rom + at + ' ' * 16, blank, 16))
+    if (rom[at + 'A' * 16 + 7] == 0xfe && !memcmp(rom + at + 'A' * 16, letter, 16) &&
+        !memcmp(rom + at, blank, 16) && !memcmp(rom + at + ' ' * 16, blank, 16))
       return rom + at;
   return NULL;
 }
@@ -77,8 +80,9 @@ const uint8_t *vga_rom_font(const struct vga *v)
 void vga_set_text_mode(struct vga *v)
 {
   static const uint8_t seq[5] = {0x03, 0x00, 0x03, 0x00, 0x02};
-  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
-                                   0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                                   0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                                   0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
   static const uint8_t gc[9] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff};
   static const uint8_t ac[21] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x14, 0x07, 0x38, 0x39, 0x3a,
                                  0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x0c, 0x00, 0x0f, 0x08, 0x00};

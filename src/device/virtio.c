@@ -1,4 +1,5 @@
-// Status, features, configuration and interrupts of a virtio device; see virtio.h. The rings are in virtqueue.c.
+// Status, features, configuration and interrupts of a virtio device; see virtio.h. The rings are in
+// virtqueue.c.
 #include "device/virtio.h"
 
 #include <string.h>

@@ -44,7 +44,7 @@ struct virtqueue {
   uint16_t vector;
   uint16_t last_avail; // next entry of the available ring to take
   uint16_t used_idx;
-  uint16_t signalled;  // used_idx at the last interrupt
+  uint16_t signalled; // used_idx at the last interrupt
 };
 
 struct vq_buf {
@@ -62,13 +62,14 @@ struct vq_elem {
 
 struct virtio_ops {
   void (*notify)(struct virtio *v, struct virtqueue *q); // the driver made buffers available
-  void (*config_written)(struct virtio *v, unsigned off, unsigned size); // after config[] changed; may be NULL
+  void (*config_written)(struct virtio *v, unsigned off,
+                         unsigned size); // after config[] changed; may be NULL
   void (*reset)(struct virtio *v);
 };
 
 struct virtio {
   const struct virtio_ops *ops;
-  void *self; // the device
+  void *self;  // the device
   uint16_t id; // of the device type, section 5
   uint64_t offered, features;
   uint8_t status, isr, generation;

@@ -54,7 +54,8 @@ static uint8_t ranges(struct virtio_blk *b, uint64_t len, bool zero)
     return S_UNSUPP;
   if (r.count > (zero ? VIRTIO_BLK_MAX_ZEROES : VIRTIO_BLK_MAX_DISCARD))
     return S_IOERR;
-  int err = zero ? blk_write_zeroes(b->blk, r.sector, r.count, r.flags & 1) : blk_discard(b->blk, r.sector, r.count);
+  int err = zero ? blk_write_zeroes(b->blk, r.sector, r.count, r.flags & 1)
+                 : blk_discard(b->blk, r.sector, r.count);
   if (!err && zero && write_through(b))
     err = blk_flush(b->blk);
   return err ? S_IOERR : S_OK;

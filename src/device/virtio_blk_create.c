@@ -60,9 +60,11 @@ static bool options(struct virtio_blk *b, struct opts *props, struct settings *s
   if (s->queue_size < 4 || s->queue_size > VIRTIO_MAX_QUEUE || (s->queue_size & (s->queue_size - 1)))
     return err_set(e, "virtio-blk-pci: queue-size must be a power of two from 4 to %u", VIRTIO_MAX_QUEUE);
   if (s->queues != 1)
-    return err_set(e, "virtio-blk-pci: num-queues=%llu is not supported, only 1", (unsigned long long)s->queues);
+    return err_set(e, "virtio-blk-pci: num-queues=%llu is not supported, only 1",
+                   (unsigned long long)s->queues);
   if (b->blk->sectors * BLK_SECTOR < s->logical)
-    return err_set(e, "%s is smaller than one block of %llu bytes", b->blk->path, (unsigned long long)s->logical);
+    return err_set(e, "%s is smaller than one block of %llu bytes", b->blk->path,
+                   (unsigned long long)s->logical);
   return true;
 }
 
@@ -139,8 +141,8 @@ struct virtio_blk *virtio_blk_create(const struct device_env *env, struct blockd
     return NULL;
   }
   blk->attached = true;
-  b->device = (struct device){.type = "virtio-blk-pci", .reset = device_reset_blk, .free = device_free_blk,
-                              .self = b};
+  b->device = (struct device){
+      .type = "virtio-blk-pci", .reset = device_reset_blk, .free = device_free_blk, .self = b};
   return b;
 }
 

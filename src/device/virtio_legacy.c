@@ -1,7 +1,7 @@
 // The legacy interface of virtio over PCI (Virtual I/O Device 1.1, section 4.1.4.8): ports in BAR0.
 //
-// A queue's three parts lie behind each other from a page-aligned address on, its size is fixed. With MSI-X on,
-// two vector registers come before the device configuration.
+// A queue's three parts lie behind each other from a page-aligned address on, its size is fixed. With MSI-X
+// on, two vector registers come before the device configuration.
 #include "device/virtio_legacy.h"
 
 enum {

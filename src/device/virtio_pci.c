@@ -115,7 +115,8 @@ static void set_half(uint64_t *addr, unsigned off, uint32_t v)
   *addr = off & 4 ? (uint32_t)*addr | (uint64_t)v << 32 : (*addr & ~UINT64_C(0xffffffff)) | v;
 }
 
-static void queue_write(struct virtio_pci *p, struct virtqueue *q, unsigned off, unsigned size, uint32_t value)
+static void queue_write(struct virtio_pci *p, struct virtqueue *q, unsigned off, unsigned size,
+                        uint32_t value)
 {
   // The place of a queue is fixed once it is enabled.
   if (off == QUEUE_MSIX_VECTOR && size == 2) {
@@ -230,7 +231,8 @@ static void config_written(struct pci_func *f, unsigned off, unsigned size)
     modern_write(p, at, len, pci_get_long(f, p->cfg_cap + 16u), NULL);
 }
 
-static bool options(struct virtio_pci *p, struct opts *props, uint64_t *vectors, const char *name, struct err *e)
+static bool options(struct virtio_pci *p, struct opts *props, uint64_t *vectors, const char *name,
+                    struct err *e)
 {
   static const char *const tri[] = {"off", "on", "auto", "false", "true", "no", "yes", NULL};
   unsigned no_legacy = 0;

@@ -20,7 +20,8 @@ struct virtio_pci {
 };
 
 // Takes from the properties disable-legacy, disable-modern, vectors, addr, bus, and puts the device on the
-// bus. v must have its queues and its configuration. transitional_id: the PCI device ID of the legacy interface.
+// bus. v must have its queues and its configuration. transitional_id: the PCI device ID of the legacy
+// interface.
 bool virtio_pci_init(struct virtio_pci *p, struct virtio *v, const char *name, uint16_t transitional_id,
                      uint32_t class_code, const struct device_env *env, struct opts *props, struct err *e);
 void virtio_pci_reset(struct virtio_pci *p);

@@ -114,8 +114,8 @@ struct virtio_rng *virtio_rng_create(const struct device_env *env, struct opts *
     free(r);
     return NULL;
   }
-  r->device = (struct device){.type = "virtio-rng-pci", .reset = device_reset_rng, .free = device_free_rng,
-                              .self = r};
+  r->device = (struct device){
+      .type = "virtio-rng-pci", .reset = device_reset_rng, .free = device_free_rng, .self = r};
   return r;
 }
 

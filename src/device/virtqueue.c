@@ -46,7 +46,8 @@ static bool add(struct vq_elem *e, const struct desc *d)
 }
 
 // Follows a chain in a table of n descriptors, of which none may be visited twice.
-static bool follow(struct virtqueue *q, struct vq_elem *e, uint64_t table, uint32_t n, uint32_t i, bool nested)
+static bool follow(struct virtqueue *q, struct vq_elem *e, uint64_t table, uint32_t n, uint32_t i,
+                   bool nested)
 {
   for (uint32_t steps = 0; steps < n; steps++) {
     struct desc d;
@@ -152,8 +153,8 @@ static bool copy(const struct virtio *v, const struct vq_buf *sg, unsigned n, ui
       continue;
     }
     uint64_t part = sg->len - off < len ? sg->len - off : len;
-    enum txn_resp r = write ? dma_write(v->dma, sg->addr + off, buf, part)
-                            : dma_read(v->dma, sg->addr + off, buf, part);
+    enum txn_resp r =
+        write ? dma_write(v->dma, sg->addr + off, buf, part) : dma_read(v->dma, sg->addr + off, buf, part);
     if (r != TXN_OK)
       return false;
     off = 0;

@@ -55,8 +55,13 @@ void bed_init(struct bed *b, uint64_t ram)
   for (int i = 0; i < 4; i++)
     b->pci.intx[i] = (struct irq){set_intx, b, i};
   clock_init(&b->clock);
-  b->env = (struct device_env){.bus = &b->bus, .pci = &b->pci, .clock = &b->clock, .log = &b->log, .seed = 1,
-                               .arg = b, .isa_irq = isa_irq};
+  b->env = (struct device_env){.bus = &b->bus,
+                               .pci = &b->pci,
+                               .clock = &b->clock,
+                               .log = &b->log,
+                               .seed = 1,
+                               .arg = b,
+                               .isa_irq = isa_irq};
   strcpy(b->dir, "/tmp/pacifica-test-XXXXXX");
   assert_non_null(mkdtemp(b->dir));
 }

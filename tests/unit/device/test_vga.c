@@ -48,8 +48,9 @@ static void ac(struct fixture *f, uint8_t index, uint8_t value)
 // 640x480, 16 colours, palette as IBM's mode 12h sets it
 static void mode12(struct fixture *f)
 {
-  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00, 0x40, 0x00, 0x00, 0x00,
-                                   0x00, 0x00, 0x00, 0xea, 0x8c, 0xdf, 0x28, 0x00, 0xe7, 0x04, 0xe3, 0xff};
+  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00,
+                                   0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xea, 0x8c,
+                                   0xdf, 0x28, 0x00, 0xe7, 0x04, 0xe3, 0xff};
   vga_set_text_mode(f->v);
   bed_out(&f->bed, 0x3c2, 1, 0xe3);
   reg(f, 0x3c4, 1, 1);
@@ -198,7 +199,7 @@ static void text_uses_the_font_in_plane_2_and_the_palette(void **state)
   vga_set_text_mode(f.v);
   uint8_t *glyph = (uint8_t *)planes(&f, 'X' * 32);
   for (unsigned r = 0; r < 16; r++)
-    glyph[4 * r + 2] = 0x80; // the left column
+    glyph[4 * r + 2] = 0x80;                   // the left column
   bed_write(&f.bed, 0xb8000, 2, 0x1e00 | 'X'); // yellow on blue
   reg(&f, 0x3d4, 0x0a, 0x20);                  // no cursor
   assert_int_equal(pixel(f.v, 0, 3, &w, &h), 0xffff55);
@@ -234,8 +235,9 @@ static void mode13_and_mode_x_show_256_colours(void **state)
   unsigned w, h;
   start(&f, "x");
   mode12(&f);
-  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, 0x00, 0x00, 0x00,
-                                   0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff};
+  static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00,
+                                   0x41, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                                   0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff};
   reg(&f, 0x3d4, 0x11, 0);
   for (uint8_t i = 0; i < 25; i++)
     reg(&f, 0x3d4, i, crtc[i]);
@@ -272,7 +274,8 @@ static void linear_modes_show_every_depth(void **state)
   static const struct {
     uint16_t bpp;
     uint32_t raw, colour;
-  } depth[] = {{15, 0x7c1f, 0xff00ff}, {16, 0x07e0, 0x00ff00}, {24, 0x123456, 0x123456}, {32, 0x00abcdef, 0xabcdef}};
+  } depth[] = {
+      {15, 0x7c1f, 0xff00ff}, {16, 0x07e0, 0x00ff00}, {24, 0x123456, 0x123456}, {32, 0x00abcdef, 0xabcdef}};
   struct fixture f;
   unsigned w, h;
   start(&f, "x");
@@ -317,7 +320,8 @@ static void linear_modes_show_every_depth(void **state)
 static void impossible_modes_are_not_enabled(void **state)
 {
   struct fixture f;
-  static const uint16_t modes[][3] = {{0, 600, 32}, {800, 0, 32}, {800, 600, 7}, {65535, 65535, 32}, {2560, 1601, 32}};
+  static const uint16_t modes[][3] = {
+      {0, 600, 32}, {800, 0, 32}, {800, 600, 7}, {65535, 65535, 32}, {2560, 1601, 32}};
   start(&f, "x");
   for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
     dispi(&f, 4, 0);

@@ -9,7 +9,15 @@
 #include "device/virtio_rng.h"
 
 enum { BAR4 = 0xe0000000, MSIX = 0xe1000000, PORTS = 0xd000 };
-enum { DESC = 0x10000, AVAIL = 0x11000, USED = 0x12000, HDR = 0x20000, DATA = 0x30000, STATUS = 0x21000, TABLE = 0x22000 };
+enum {
+  DESC = 0x10000,
+  AVAIL = 0x11000,
+  USED = 0x12000,
+  HDR = 0x20000,
+  DATA = 0x30000,
+  STATUS = 0x21000,
+  TABLE = 0x22000
+};
 enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
 
 struct fixture {
@@ -75,8 +83,8 @@ static void start(struct fixture *f, const char *props, uint64_t features)
   driver(f, features | VIRTIO_F_VERSION_1, 16);
 }
 
-static void put_desc(struct fixture *f, uint64_t table, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
-                     uint16_t next)
+static void put_desc(struct fixture *f, uint64_t table, unsigned i, uint64_t addr, uint32_t len,
+                     uint16_t flags, uint16_t next)
 {
   uint8_t *d = bed_mem(&f->bed, table + 16 * i);
   memcpy(d, &addr, 8);
@@ -164,7 +172,7 @@ static void bad_requests_get_an_error_and_the_device_lives(void **state)
   assert_int_equal(request(&f, 0, 0, 100, true), 1);
   assert_int_equal(request(&f, 77, 0, 512, true), 2);
   assert_int_equal(request(&f, 11, 0, 16, false), 2); // discard was not negotiated
-  header(&f, 0, 0); // data to where no memory is
+  header(&f, 0, 0);                                   // data to where no memory is
   put_desc(&f, DESC, 0, HDR, 16, NEXT, 1);
   put_desc(&f, DESC, 1, 0x80000000, 512, NEXT | WRITE, 2);
   put_desc(&f, DESC, 2, STATUS, 1, WRITE, 0);
