@@ -106,13 +106,19 @@ bool elf_write(struct loader *l, const struct image *im, const struct elf *f)
   return true;
 }
 
-bool elf_entry(const struct elf *f, const char *name, uint64_t *pa, struct err *e)
+static bool loaded(const struct elf *f, uint64_t pa)
 {
   for (unsigned i = 0; i < f->segments; i++)
-    if (f->entry - f->segment[i].paddr < f->segment[i].memsz) {
-      *pa = f->entry;
+    if (pa - f->segment[i].paddr < f->segment[i].memsz)
       return true;
-    }
+  return false;
+}
+
+bool elf_entry(const struct elf *f, const char *name, uint64_t *pa, struct err *e)
+{
+  *pa = f->entry;
+  if (loaded(f, f->entry))
+    return true;
   for (unsigned i = 0; i < f->segments; i++)
     if (f->entry - f->segment[i].vaddr < f->segment[i].memsz) {
       *pa = f->entry - f->segment[i].vaddr + f->segment[i].paddr;
@@ -148,7 +154,12 @@ enum load_result elf_load(struct loader *l, const struct image *im)
     return LOAD_NOT_MINE;
   if (!elf_parse(&f, im, l->e) || !elf_write(l, im, &f))
     return LOAD_BAD;
-  if (pvh_entry(&f, im, &entry))
+  if (pvh_entry(&f, im, &entry)) {
+    if (!loaded(&f, entry)) {
+      err_set(l->e, "kernel %s: the PVH entry 0x%llx is in no segment", im->name, (unsigned long long)entry);
+      return LOAD_BAD;
+    }
     return pvh_start(l, entry) ? LOAD_OK : LOAD_BAD;
+  }
   return flat_start(l, im, &f) ? LOAD_OK : LOAD_BAD;
 }

@@ -142,6 +142,18 @@ static void the_pvh_note_wins_over_e_entry(void **state)
   }
 }
 
+static void a_pvh_entry_outside_the_image_is_refused(void **state)
+{
+  struct fixture *f = *state;
+  static const uint64_t bad[] = {0, 0x1fffff, 0x200000 + BSS, 0x100200020, UINT64_MAX};
+  uint8_t im[SIZE];
+  for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    make(im, true, true);
+    put64(im + NOTE_OFF + 36, bad[i]);
+    assert_refused_with(f, im, SIZE, "PVH entry");
+  }
+}
+
 static void a_broken_note_is_no_note(void **state)
 {
   struct fixture *f = *state;
@@ -264,6 +276,7 @@ int main(void)
       with_fixture(elf64_starts_in_long_mode_with_4_gb_mapped_one_to_one),
       with_fixture(a_virtual_entry_is_taken_to_its_segment),
       with_fixture(the_pvh_note_wins_over_e_entry),
+      with_fixture(a_pvh_entry_outside_the_image_is_refused),
       with_fixture(a_broken_note_is_no_note),
       with_fixture(files_for_other_machines_are_refused),
       with_fixture(segments_must_lie_in_ram_and_apart),
