@@ -35,7 +35,8 @@ static struct shape look(const ZydisDecodedInstruction *zi, const ZydisDecodedOp
     }
   }
   ZydisISASet set = zi->meta.isa_set;
-  s.x87 |= set == ZYDIS_ISA_SET_X87 || set == ZYDIS_ISA_SET_FCMOV || set == ZYDIS_ISA_SET_SSE3X87;
+  s.x87 |= set == ZYDIS_ISA_SET_X87 || set == ZYDIS_ISA_SET_FCMOV || set == ZYDIS_ISA_SET_SSE3X87 ||
+           zi->meta.category == ZYDIS_CATEGORY_X87_ALU; // FCOMI and its like are in the set PPRO
   switch (zi->mnemonic) {
   case ZYDIS_MNEMONIC_CVTPI2PS: // with a memory operand too
   case ZYDIS_MNEMONIC_CVTPI2PD:
