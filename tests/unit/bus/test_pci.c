@@ -125,6 +125,26 @@ static void bars_are_sized_and_decoded_only_while_enabled(void **state)
   drop(&x);
 }
 
+static void a_bar_that_is_being_sized_decodes_nothing(void **state)
+{
+  struct board x;
+  setup_board(&x);
+  pci_bar_mem(&x.f, 0, 0x1000, false, false, &ops, &x.probe);
+  pci_bar_io(&x.f, 1, 0x20, &ops, &x.probe);
+  assert_true(pci_add(&x.pb, &x.f, 3, 0, 1));
+  wr(&x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+  get(&x.b.bus, TXN_MEM, 0, 4); // nor does address 0
+  get(&x.b.bus, TXN_IO, 0, 4);
+  wr(&x, 0x10, 4, 0xffffffff);
+  wr(&x, 0x14, 4, 0xffffffff);
+  get(&x.b.bus, TXN_MEM, 0xfffffff0, 4);
+  get(&x.b.bus, TXN_IO, 0xfffc, 4);
+  wr(&x, 0x14, 4, 0xfff0);
+  get(&x.b.bus, TXN_IO, 0xfffc, 4);
+  assert_int_equal(x.probe.calls, 0);
+  drop(&x);
+}
+
 static void a_bar_hides_neither_ram_nor_fixed_ports(void **state)
 {
   struct board x;
@@ -273,6 +293,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_header_reads_back_and_a_missing_function_reads_ones),
       cmocka_unit_test(bars_are_sized_and_decoded_only_while_enabled),
+      cmocka_unit_test(a_bar_that_is_being_sized_decodes_nothing),
       cmocka_unit_test(a_bar_hides_neither_ram_nor_fixed_ports),
       cmocka_unit_test(wires_are_swizzled_shared_and_can_be_cut_off),
       cmocka_unit_test(dma_needs_bus_mastering_and_records_a_master_abort),
