@@ -62,7 +62,7 @@ static void attend(struct cpu *c)
   c->pending &= ~PEND_SIPI;
   if (c->run == RUN_SHUTDOWN)
     return;
-  if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow != SHADOW_MOV_SS) {
+  if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow == SHADOW_NONE) {
     c->pending &= ~PEND_NMI;
     c->run = RUN_ON;
     except_nmi(c);
