@@ -161,12 +161,20 @@ bool fpu_wait(struct cpu *c)
   return true;
 }
 
+void fpu_top_zero(struct cpu *c)
+{
+  unsigned top = c->fx.fsw >> 11 & 7;
+  uint8_t st[8][16];
+  memcpy(st, c->fx.st, sizeof st);
+  for (unsigned i = 0; i < 8; i++)
+    memcpy(c->fx.st[i], st[(i - top) & 7], sizeof st[i]);
+  c->fx.fsw &= ~FSW_TOP;
+}
+
 void fpu_init(struct cpu *c)
 {
-  if (c->x87_live) {
-    c->x87_live = false;
-    __asm__ volatile("fninit");
-  }
+  fpu_take(c);
+  fpu_top_zero(c);
   c->fx.fcw = FCW_INIT;
   c->fx.fsw = 0;
   c->fx.ftw = 0;

@@ -28,6 +28,7 @@ enum { FCW_RESET = 0x40, FCW_INIT = 0x37f };
 
 void fpu_reset(struct cpu *c); // RESET#: x87, MMX, XMM, YMM, MXCSR; not at INIT
 void fpu_init(struct cpu *c);  // what FNINIT does
+void fpu_top_zero(struct cpu *c); // TOP = 0 with the registers where they are; c->fx must be current
 
 // Around a slice; calls must pair. Nothing else in the host program may depend on MXCSR in between.
 void fpu_enter(struct cpu *c);

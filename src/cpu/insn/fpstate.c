@@ -90,10 +90,12 @@ bool x_emms(struct cpu *c, const struct op *op)
     return raise_ud(c);
   if (!fpstate_x87(c, true))
     return false;
-  if (c->x87_live)
+  if (c->x87_live) {
     __asm__ volatile("emms");
-  else
+  } else {
+    fpu_top_zero(c);
     c->fx.ftw = 0;
+  }
   return true;
 }
 

@@ -1,4 +1,4 @@
-// Moves: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, LEAVE, NOP, sign extensions, BSWAP.
+// Moves: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, PUSHA, POPA, LEAVE, NOP, sign extensions, BSWAP.
 //
 // APM3 chapter 3. MOV, PUSH and POP with segment, control and debug registers go to their exec functions.
 #include "cpu/insn/move.h"
@@ -445,6 +445,37 @@ bool x_leave(struct cpu *c, const struct op *op)
   }
   near_set(c, c->r[RSP] + (1u << op->osz));
   reg_set(c, RBP * 8, op->osz, v);
+  return true;
+}
+
+// PUSHA and POPA: eight registers in one block of the stack. POPA skips SP.
+bool x_pusha(struct cpu *c, const struct op *op)
+{
+  unsigned size = 1u << op->osz;
+  uint8_t image[32];
+  for (unsigned i = 0; i < 8; i++)
+    memcpy(image + (7 - i) * size, &c->r[i], size);
+  uint64_t sp = (c->r[RSP] - 8 * size) & near_mask(c);
+  uint64_t la = seg_linear(c, SEG_SS, sp, 8 * size, ACC_WRITE);
+  if (c->faulted || !mem_write(c, op, la, image, 8 * size))
+    return false;
+  near_set(c, sp);
+  return true;
+}
+bool x_popa(struct cpu *c, const struct op *op)
+{
+  unsigned size = 1u << op->osz;
+  uint8_t image[32];
+  uint64_t la = seg_linear(c, SEG_SS, c->r[RSP] & near_mask(c), 8 * size, ACC_READ);
+  if (c->faulted || !mem_read(c, op, la, image, 8 * size))
+    return false;
+  for (unsigned i = 0; i < 8; i++) {
+    uint64_t v = 0;
+    memcpy(&v, image + (7 - i) * size, size);
+    if (i != RSP)
+      reg_set(c, i * 8, op->osz, v);
+  }
+  near_set(c, c->r[RSP] + 8 * size);
   return true;
 }
 

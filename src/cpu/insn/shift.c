@@ -7,7 +7,8 @@
 #include "cpu/insn/hot.h"
 
 #define ROTATE_KEEP 0xfe00 // what rotates leave alone: all of lah but CF
-#define CARRY_IN    "btw $8,%w1\n\t"
+// The guest's flags into the host's: CF goes in, and OF after a count above 1 is what the host makes of it.
+#define FLAGS_IN "addb $0x7f,%%al\n\tsahf\n\t"
 
 #define VALUE(name, bits, sfx, let, keep, before)                                                   \
   static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint8_t n)    \
@@ -96,7 +97,7 @@ static bool select_shift(struct op *op, const struct op_source *s, op_fn *const 
 FAMILY(shl, 0, "")
 FAMILY(shr, 0, "")
 FAMILY(sar, 0, "")
-FAMILY(rol, ROTATE_KEEP, "")
-FAMILY(ror, ROTATE_KEEP, "")
-FAMILY(rcl, ROTATE_KEEP, CARRY_IN)
-FAMILY(rcr, ROTATE_KEEP, CARRY_IN)
+FAMILY(rol, ROTATE_KEEP, FLAGS_IN)
+FAMILY(ror, ROTATE_KEEP, FLAGS_IN)
+FAMILY(rcl, ROTATE_KEEP, FLAGS_IN)
+FAMILY(rcr, ROTATE_KEEP, FLAGS_IN)

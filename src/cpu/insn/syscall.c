@@ -24,7 +24,9 @@ static bool go(struct cpu *c, unsigned cpl, uint64_t ip)
   c->next_ip = ip;
   cpu_changed(c);
   // The single-step trap after these instructions goes by TF as they leave it.
-  c->trap_tf = c->sysflags & FL_TF;
+  c->trap_tf = false;
+  if (c->sysflags & FL_TF)
+    c->db_bits |= DR6_BS;
   return true;
 }
 

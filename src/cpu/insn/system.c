@@ -6,10 +6,14 @@
 
 // ---- segment registers ----
 
+// After a load of SS interrupts and data breakpoints wait for one instruction; a single-step trap is not held
+// back but lost.
 static void shadow_after_ss(struct cpu *c, unsigned seg)
 {
-  if (seg == SEG_SS)
-    c->shadow_next = SHADOW_MOV_SS;
+  if (seg != SEG_SS)
+    return;
+  c->shadow_next = SHADOW_MOV_SS;
+  c->trap_tf = false;
 }
 
 bool x_mov_to_seg(struct cpu *c, const struct op *op)

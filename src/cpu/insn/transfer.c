@@ -463,7 +463,11 @@ bool x_into(struct cpu *c, const struct op *op)
 bool x_int1(struct cpu *c, const struct op *op)
 {
   struct event e = {.type = EVENT_EXCEPTION, .vector = VEC_DB};
-  return event_deliver(c, &e, c->next_ip);
+  if (!event_deliver(c, &e, c->next_ip))
+    return false;
+  c->dr6 |= c->db_bits; // breakpoints that MOV SS held back come in the same #DB
+  c->db_bits = 0;
+  return true;
 }
 
 bool x_bound(struct cpu *c, const struct op *op)
