@@ -73,6 +73,8 @@ static void entered(struct cpu *c, uint64_t ip, uint32_t clear)
   c->delivering = false;
   c->shadow = c->shadow_next = SHADOW_NONE;
   c->trap_tf = false;
+  if (c->run == RUN_HALTED || c->run == RUN_MWAIT) // a single-step trap ends HLT too
+    c->run = RUN_ON;
   cpu_changed(c);
 }
 
