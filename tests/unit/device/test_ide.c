@@ -1,6 +1,7 @@
 // The IDE controller with a disk and a CD-ROM drive.
 #include "bed.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -502,6 +503,72 @@ static void any_packet_leaves_the_drive_usable(void **state)
   stop(&f);
 }
 
+// A command that often makes sense, on either channel.
+static void random_command(struct fixture *f, uint16_t base, unsigned *seed)
+{
+  static const uint8_t ata[] = {0x20, 0x24, 0xc4, 0x30, 0x34, 0xc5, 0xc8, 0x25, 0xca, 0x35,
+                                0xec, 0xef, 0xc6, 0x91, 0x90, 0xe7, 0xf8, 0x40, 0xa0, 0x08};
+  static const uint8_t packets[] = {0x28, 0xa8, 0xbe, 0x12, 0x03, 0x43, 0x25,
+                                    0x5a, 0x46, 0x4a, 0x1b, 0x1e, 0x51};
+  bool cd = base == 0x170;
+  bed_out(&f->bed, base + 6, 1, rand_r(seed) % 16 ? 0xe0 : (uint32_t)rand_r(seed) & 0xff);
+  bed_out(&f->bed, base + 1, 1, (uint32_t)rand_r(seed) & 3);
+  for (uint16_t r = 2; r < 6; r++)
+    bed_out(&f->bed, base + r, 1,
+            (uint32_t)rand_r(seed) & (r == 5 && rand_r(seed) % 8 ? 0
+                                      : r == 4                   ? 0x1f
+                                                                 : 0xff));
+  bed_out(&f->bed, base + 7, 1, cd && rand_r(seed) % 8 ? 0xa0 : ata[(unsigned)rand_r(seed) % sizeof ata]);
+  if (!cd)
+    return;
+  uint8_t cdb[12] = {packets[(unsigned)rand_r(seed) % sizeof packets]};
+  for (unsigned i = 1; i < 12; i++)
+    cdb[i] = rand_r(seed) % 3 ? 0 : (uint8_t)rand_r(seed);
+  for (unsigned i = 0; i < 12; i += 2)
+    bed_out(&f->bed, base, 2, cdb[i] | (uint32_t)cdb[i + 1] << 8);
+}
+
+static void random_registers_do_no_harm(void **state)
+{
+  struct fixture f;
+  unsigned seed = 4711;
+  start(&f);
+  for (unsigned i = 0; i < 1024; i++)
+    prd(&f, i, (uint32_t)rand_r(&seed) & 0x3fffff, (uint32_t)rand_r(&seed) & 0xffff, rand_r(&seed) % 8 == 0);
+  for (unsigned round = 0; round < 60000; round++) {
+    unsigned channel = (unsigned)rand_r(&seed) & 1, what = (unsigned)rand_r(&seed) % 16;
+    uint16_t base = channel ? 0x170 : 0x1f0;
+    uint32_t v = (uint32_t)rand_r(&seed);
+    if (what < 4)
+      random_command(&f, base, &seed);
+    else if (what == 4)
+      bed_out(&f.bed, base + (v >> 8) % 8, 1u << (v >> 12) % 3, v);
+    else if (what == 5)
+      bed_in(&f.bed, base + (v >> 8) % 8, 1u << (v >> 12) % 3);
+    else if (what == 6 && v % 8 == 0)
+      bed_out(&f.bed, channel ? 0x376 : 0x3f6, 1, (uint32_t)rand_r(&seed) & 0x86);
+    else if (what == 6)
+      bed_out(&f.bed, channel ? 0x376 : 0x3f6, 1, 0);
+    else if (what == 7)
+      bed_out(&f.bed, (uint16_t)(BM + v % 16), 1, v >> 8);
+    else if (what < 10)
+      start_bm(&f, channel, v & 1);
+    else if (what < 13)
+      for (unsigned i = v % 2048; i; i--)
+        v & 0x10000 ? bed_out(&f.bed, base, 2, v) : (void)bed_in(&f.bed, base, 2);
+    else
+      bed_run(&f.bed, v % 200000);
+  }
+  assert_true(f.disk->reads > 200 && f.disk->writes > 200 && f.cd->reads > 100); // it was not all refused
+  bed_out(&f.bed, CTL, 1, 4);
+  bed_out(&f.bed, CTL, 1, 0);
+  bed_run(&f.bed, 1000000);
+  command(&f, 0xec, 0, 0);
+  wait_irq(&f, 14);
+  assert_int_equal(status(&f), 0x58);
+  stop(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -519,6 +586,7 @@ int main(void)
       cmocka_unit_test(cd_reads_capacity_toc_and_blocks),
       cmocka_unit_test(cd_reads_by_dma_more_than_the_buffer_holds),
       cmocka_unit_test(changing_the_disc_is_noticed_and_a_locked_tray_stays),
+      cmocka_unit_test(random_registers_do_no_harm),
       cmocka_unit_test(any_packet_leaves_the_drive_usable),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

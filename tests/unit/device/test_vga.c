@@ -456,6 +456,41 @@ static void the_catalogue_makes_devices_and_names_mistakes(void **state)
   bed_free(&bed);
 }
 
+static void every_row_of_the_catalogue_has_help(void **state)
+{
+  char text[4096] = "";
+  for (const struct catalog_device *d = catalog; d->name; d++) {
+    FILE *f = fmemopen(text, sizeof text, "w");
+    catalog_help(d, f);
+    fclose(f);
+    assert_non_null(strstr(text, d->name));
+    for (const struct catalog_prop *p = d->props; p->name; p++)
+      assert_non_null(strstr(text, p->help));
+    assert_ptr_equal(catalog_find(d->name), d);
+  }
+  FILE *f = fmemopen(text, sizeof text, "w");
+  catalog_list(f);
+  fclose(f);
+  assert_non_null(strstr(text, "\"virtio-blk-pci\", bus PCI"));
+}
+
+static void serial_devices_take_their_place_from_index(void **state)
+{
+  struct bed bed;
+  struct err e;
+  bed_init(&bed, 1 << 20);
+  struct device *d = device_create(&bed.env, bed_opts("isa-serial,index=2"), &e);
+  assert_non_null(d);
+  bed_out(&bed, 0x3ef, 1, 0x5a);
+  assert_int_equal(bed_in(&bed, 0x3ef, 1), 0x5a);
+  device_free(d);
+  assert_int_equal(bed_in(&bed, 0x3ef, 1), 0xff);
+  assert_null(device_create(&bed.env, bed_opts("isa-serial,index=4"), &e));
+  assert_null(device_create(&bed.env, bed_opts("isa-serial,chardev=nope"), &e));
+  assert_non_null(strstr(e.text, "nope"));
+  bed_free(&bed);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -472,6 +507,8 @@ int main(void)
       cmocka_unit_test(png_files_hold_the_picture),
       cmocka_unit_test(any_registers_can_be_rendered),
       cmocka_unit_test(rom_is_shown_by_its_bar_and_bad_ones_are_refused),
+      cmocka_unit_test(every_row_of_the_catalogue_has_help),
+      cmocka_unit_test(serial_devices_take_their_place_from_index),
       cmocka_unit_test(the_catalogue_makes_devices_and_names_mistakes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
