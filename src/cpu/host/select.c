@@ -180,6 +180,8 @@ bool host_select(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
     return false;
   if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && zi->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
     return false;
+  if (zi->meta.isa_set == ZYDIS_ISA_SET_PPRO && zi->meta.category != ZYDIS_CATEGORY_X87_ALU)
+    return false; // UD2 and others that must never become a stub; FCOMI and its like may
   if (is_nop(zi->mnemonic)) {
     op->fn = run_nop;
     return true;
