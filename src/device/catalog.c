@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device/ide.h"
+#include "device/pci_testdev.h"
 #include "device/serial.h"
 #include "device/vga.h"
 #include "device/virtio_blk.h"
@@ -55,6 +56,7 @@ static const struct catalog_prop blk_props[] = {
     {NULL},
 };
 
+static const struct catalog_prop pci_props[] = {PCI_PROPS, {NULL}};
 static const struct catalog_prop rng_props[] = {VIRTIO_PROPS, {NULL}};
 
 static const struct catalog_prop vga_props[] = {
@@ -85,6 +87,7 @@ const struct catalog_device catalog[] = {
     {"isa-debugcon", NULL, "ISA", "a port whose bytes are the firmware's console", debugcon_props, NULL},
     {"isa-serial", NULL, "ISA", "16550A UART", serial_props, serial_create},
     {"pc-testdev", NULL, "ISA", "ports for kvm-unit-tests", none, NULL},
+    {"pci-testdev", NULL, "PCI", "counts writes, for kvm-unit-tests", pci_props, pci_testdev_device},
     {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},
     {"virtio-blk-pci", "virtio-blk", "PCI", "paravirtual disk", blk_props, virtio_blk_device},
     {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets",
