@@ -7,9 +7,9 @@
 
 #include "cpu/thunk.inc"
 
-	thunk	cold_load, mem_load
-	thunk	cold_load_rmw, mem_load_rmw
-	thunk	cold_store, mem_store
-	thunk	cold_linear, op_linear
+	thunk	thunk_load, mem_load
+	thunk	thunk_load_rmw, mem_load_rmw
+	thunk	thunk_store, mem_store
+	thunk	thunk_linear, op_linear
 
 	.section .note.GNU-stack, "", @progbits

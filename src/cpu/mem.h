@@ -115,25 +115,25 @@ static inline bool canonical(uint64_t la)
 static inline uint64_t cold_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
   uint64_t v;
-  __asm__ volatile("call cold_load" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_load" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
   return v;
 }
 static inline uint64_t cold_load_rmw(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
   uint64_t v;
-  __asm__ volatile("call cold_load_rmw" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_load_rmw" : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);
   return v;
 }
 static inline void cold_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t value)
 {
   register uint64_t r8 __asm__("r8") = value;
   uint64_t ignored;
-  __asm__ volatile("call cold_store" : "=a"(ignored) : "D"(c), "S"(op), "d"(la), "c"(size), "r"(r8) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_store" : "=a"(ignored) : "D"(c), "S"(op), "d"(la), "c"(size), "r"(r8) : COLD_CLOBBERS);
 }
 static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc)
 {
   uint64_t v;
-  __asm__ volatile("call cold_linear" : "=a"(v) : "D"(c), "S"(op), "d"(size), "c"(acc) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_linear" : "=a"(v) : "D"(c), "S"(op), "d"(size), "c"(acc) : COLD_CLOBBERS);
   return v;
 }
 

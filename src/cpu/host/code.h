@@ -90,19 +90,19 @@ uint64_t host_slow_vec_store(struct cpu *c, const struct op *op, uint64_t la, un
 uint64_t host_slow_misaligned(struct cpu *c, const struct op *op);
 
 #define COLD_HOST(name)                                                                             \
-  static inline uint64_t name(struct cpu *c, const struct op *op, uint64_t la, unsigned size)       \
+  static inline uint64_t cold_##name(struct cpu *c, const struct op *op, uint64_t la, unsigned size) \
   {                                                                                                 \
     uint64_t v;                                                                                     \
-    __asm__ volatile("call " #name : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS); \
+    __asm__ volatile("call thunk_" #name : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS); \
     return v;                                                                                       \
   }
-COLD_HOST(cold_host_load)
-COLD_HOST(cold_host_run_store)
-COLD_HOST(cold_host_vec_store)
+COLD_HOST(host_load)
+COLD_HOST(host_run_store)
+COLD_HOST(host_vec_store)
 static inline uint64_t cold_host_misaligned(struct cpu *c, const struct op *op)
 {
   uint64_t v;
-  __asm__ volatile("call cold_host_misaligned" : "=a"(v) : "D"(c), "S"(op) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_host_misaligned" : "=a"(v) : "D"(c), "S"(op) : COLD_CLOBBERS);
   return v;
 }
 
@@ -111,7 +111,7 @@ static inline void host_need_x87(struct cpu *c)
 {
   uint64_t ignored;
   if (unlikely(!c->x87_live))
-    __asm__ volatile("call cold_fpu_load" : "=a"(ignored) : "D"(c) : COLD_CLOBBERS);
+    __asm__ volatile("call thunk_fpu_load" : "=a"(ignored) : "D"(c) : COLD_CLOBBERS);
 }
 
 // Runs the op's stub. A stub uses no stack, and no register but these, so a handler stays a leaf.
