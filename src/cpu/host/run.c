@@ -288,7 +288,7 @@ static uint32_t x87_unmasked(struct cpu *c, const struct op *op, void *mem)
 {
   uint16_t before, fcw = c->fx.fcw;
   struct env32 env;
-  __asm__ volatile("fnstsw %0; fnclex; fldcw %1" : "=a"(before) : "m"(fcw) : "memory");
+  __asm__ volatile("fnstsw %0; fnclex; fldcw %1" : "=&a"(before) : "m"(fcw) : "memory");
   host_call(c, op, mem);
   __asm__ volatile("fnstenv %0" : "=m"(env) : : "memory"); // masks all
   uint32_t raised = env.fsw & FE_ALL;
