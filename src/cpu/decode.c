@@ -71,13 +71,16 @@ static void fill_memory(struct op *op, const ZydisDecodedInstruction *zi, const 
 {
   op->flags |= OPF_MEM;
   op->base = decode_reg(m->mem.base);
-  // A SIB byte with base 5 and mod 0 has a displacement and no base, whatever REX.B says; Zydis 4.0 names R13.
-  if (zi->raw.modrm.rm == 4 && zi->raw.modrm.mod == 0 && (zi->raw.sib.base & 7) == 5 && m->mem.base != ZYDIS_REGISTER_NONE)
-    op->base = REG_ZERO * 8;
   op->idx = decode_reg(m->mem.index);
   op->shift = m->mem.scale <= 1 ? 0 : m->mem.scale == 2 ? 1 : m->mem.scale == 4 ? 2 : 3;
   op->seg = seg_number(m->mem.segment);
   int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
+  // A SIB byte with base 5 and mod 0 has a displacement and no base, whatever REX.B says; Zydis 4.0 names R13.
+  if (zi->raw.modrm.rm == 4 && zi->raw.modrm.mod == 0 && (zi->raw.sib.base & 7) == 5 &&
+      m->mem.base != ZYDIS_REGISTER_NONE) {
+    op->base = REG_ZERO * 8;
+    disp = zi->raw.disp.value;
+  }
   bool long_disp = false;
   if (op->base == REG_IP * 8) {
     disp += op->off + op->len;

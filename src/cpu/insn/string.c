@@ -144,6 +144,26 @@ static uint64_t base_of(const struct cpu *c, const struct op *op)
   return op->seg == SEG_FS || op->seg == SEG_GS ? c->seg[op->seg].base : 0;
 }
 
+// Overlapping upwards: what was written is read again, element by element. The sizes are constants so that each
+// element is one load and one store.
+static void copy_up(uint8_t *d, const uint8_t *s, uint64_t n, unsigned osz)
+{
+  for (uint64_t i = 0; i < n; i++)
+    switch (osz) {
+    case 0:
+      d[i] = s[i];
+      break;
+    case 1:
+      memcpy(d + 2 * i, memcpy(&(uint16_t){0}, s + 2 * i, 2), 2);
+      break;
+    case 2:
+      memcpy(d + 4 * i, memcpy(&(uint32_t){0}, s + 4 * i, 4), 4);
+      break;
+    default:
+      memcpy(d + 8 * i, memcpy(&(uint64_t){0}, s + 8 * i, 8), 8);
+    }
+}
+
 // Returns the number of elements done, 0 if it must go the slow way (or faulted).
 static uint64_t movs_run(struct cpu *c, const struct op *op, uint64_t n)
 {
@@ -160,12 +180,10 @@ static uint64_t movs_run(struct cpu *c, const struct op *op, uint64_t n)
   const uint8_t *s = mem_ptr(c, op, from, bytes, false);
   if (!s)
     return 0;
-  if (d > s && d < s + bytes) { // overlapping upwards: what was written is read again
-    for (uint64_t i = 0; i < n; i++)
-      memcpy(d + (i << op->osz), s + (i << op->osz), 1u << op->osz);
-  } else {
+  if (d > s && d < s + bytes)
+    copy_up(d, s, n, op->osz);
+  else
     memmove(d, s, bytes);
-  }
   bump(c, op, RSI, bytes);
   bump(c, op, RDI, bytes);
   return n;
