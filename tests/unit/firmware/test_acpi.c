@@ -96,10 +96,14 @@ static void check_all(const struct view *v, const uint8_t *rsdp, const struct bo
     return;
   unsigned cpus = 0, ranges = 0;
   for (uint32_t off = 48; off < get32(srat + 4); off += srat[off + 1]) {
-    if (srat[off] == 0)
+    if (srat[off] == 0) {
+      assert_int_equal(srat[off + 3], b->cpu[cpus].apic_id);
       assert_int_equal(srat[off + 2], b->cpu[cpus++].node);
-    else
-      assert_int_equal(get64(srat + off + 8), b->range[ranges++].base);
+      continue;
+    }
+    assert_int_equal(get32(srat + off + 2), b->range[ranges].node);
+    assert_int_equal(get64(srat + off + 16), b->range[ranges].size);
+    assert_int_equal(get64(srat + off + 8), b->range[ranges++].base);
   }
   assert_int_equal(cpus, b->cpus);
   assert_int_equal(ranges, b->ranges);

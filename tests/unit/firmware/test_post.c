@@ -67,9 +67,8 @@ static int teardown(void **state)
   return 0;
 }
 
-static void every_bar_answers_where_it_says_and_alone(void **state)
+static void check_bars(struct rig *r)
 {
-  struct rig *r = *state;
   struct {
     uint64_t base, size;
     bool io;
@@ -97,6 +96,18 @@ static void every_bar_answers_where_it_says_and_alone(void **state)
       assert_ptr_equal(reg, &r->dev[i].bar[bars[j]].region);
     }
   }
+}
+
+static void every_bar_answers_where_it_says_and_alone(void **state)
+{
+  check_bars(*state);
+}
+
+static void bars_are_aligned_above_odd_amounts_of_ram(void **state)
+{
+  struct rig *r = *state;
+  r->board.ram_below_4g = 0xe0003000;
+  check_bars(r);
 }
 
 static void interrupt_lines_follow_the_slots(void **state)
@@ -152,8 +163,11 @@ static void bars_that_find_no_room_stay_off(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      with_rig(every_bar_answers_where_it_says_and_alone), with_rig(interrupt_lines_follow_the_slots),
-      with_rig(power_management_is_where_the_tables_say),  with_rig(the_bios_area_is_ram),
+      with_rig(every_bar_answers_where_it_says_and_alone),
+      with_rig(bars_are_aligned_above_odd_amounts_of_ram),
+      with_rig(interrupt_lines_follow_the_slots),
+      with_rig(power_management_is_where_the_tables_say),
+      with_rig(the_bios_area_is_ram),
       with_rig(bars_that_find_no_room_stay_off),
   };
   return cmocka_run_group_tests_name("firmware: power-on work", tests, NULL, NULL);
