@@ -69,6 +69,7 @@ static int teardown(void **state)
 
 static void check_bars(struct rig *r)
 {
+  uint64_t lowest = r->board.ram_below_4g > 0xe0000000 ? r->board.ram_below_4g : 0xe0000000;
   struct {
     uint64_t base, size;
     bool io;
@@ -87,7 +88,7 @@ static void check_bars(struct rig *r)
       if (seen[n].io)
         assert_in_range(seen[n].base, 0xc000, 0x10000 - seen[n].size);
       else
-        assert_in_range(seen[n].base, 0xe0000000, 0xfec00000 - seen[n].size);
+        assert_in_range(seen[n].base, lowest, 0xfec00000 - seen[n].size);
       for (unsigned k = 0; k < n; k++)
         assert_true(seen[k].io != seen[n].io || seen[k].base + seen[k].size <= seen[n].base ||
                     seen[n].base + seen[n].size <= seen[k].base);
