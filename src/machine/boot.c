@@ -1,6 +1,6 @@
 // How the machine starts: what the firmware is told, and, without a BIOS, the kernel in memory and the
 // processor at its entry.
-#include "machine/machine.h"
+#include "machine/devices.h"
 
 #include <string.h>
 
@@ -117,7 +117,8 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e)
   // The same bytes in every run.
   static const uint8_t seed[32] = "pacifica: a repeatable beginning";
   struct boot_request rq = {.kernel = c->kernel, .initrd = c->initrd, .append = c->append, .board = &m->board,
-                            .acpi = &m->acpi, .seed = seed, .seed_len = sizeof seed, .mem = boot_ram_mem(&cells)};
+                            .acpi = &m->acpi, .seed = seed, .seed_len = sizeof seed,
+                            .vga_text = machine_vga(m) != NULL, .mem = boot_ram_mem(&cells)};
   struct boot_state st;
   if (!boot_load(&rq, &st, e))
     return false;

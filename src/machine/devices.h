@@ -16,6 +16,8 @@ bool drives_init(struct machine *m, struct err *e);
 void drives_free(struct machine *m);
 // For device_env: an image by its id, that no device uses.
 struct blockdev *drives_find(void *machine, const char *id);
+// Puts another disc into a CD-ROM drive.
+bool drives_change_cd(struct machine *m, struct ide_drive *d, const char *path, struct err *e);
 
 // Devices of -device that are chips of the board: isa-debug-exit, pc-testdev, isa-debugcon.
 bool board_device(const char *name);

@@ -181,3 +181,16 @@ void drives_free(struct machine *m)
     free(d);
   }
 }
+
+bool drives_change_cd(struct machine *m, struct ide_drive *d, const char *path, struct err *e)
+{
+  struct blk_config cfg = {.path = path, .read_only = true};
+  struct blockdev *blk = blk_open(&cfg, e);
+  if (!blk)
+    return false;
+  if (!keep(m, blk)) {
+    blk_close(blk);
+    return err_set(e, "out of memory");
+  }
+  return ide_change_medium(d, blk, false, e);
+}

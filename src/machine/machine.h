@@ -77,6 +77,7 @@ struct machine {
   bool paused;
   enum machine_end end;
   int status;         // of END_EXIT
+  unsigned culprit;   // of END_TRIPLE_FAULT: the CPU
   struct err trouble; // of END_BROKEN
   uint64_t host_start, virtual_start; // -clock host: two moments that are the same
   // Hooks of the floors above; all may be NULL.

@@ -83,6 +83,7 @@ static struct cpu *shut_down(const struct machine *m)
 // A CPU in shutdown: on a PC the board answers with a reset.
 static bool triple_fault(struct machine *m, struct cpu *c)
 {
+  m->culprit = c->index;
   if (m->on_trouble)
     m->on_trouble(m->hook_arg, m, c, "triple fault");
   return m->config->no_reboot ? finish(m, END_TRIPLE_FAULT) : restart(m);

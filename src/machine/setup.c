@@ -4,6 +4,8 @@
 
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
+#include "device/vga.h"
+#include "machine/devices.h"
 
 static void out8(struct machine *m, uint16_t port, uint8_t v)
 {
@@ -65,6 +67,8 @@ void pc_setup(struct machine *m)
   piix4pm_set_base(&m->pc.pm, BOARD_PM_BASE);
   pci_setup(m);
   bus_commit(&m->bus);
+  if (machine_vga(m))
+    vga_set_text_mode(machine_vga(m));
   init_pics(m);
   for (unsigned i = 0; i < m->cpus; i++) {
     memory_types(m, m->cpu[i]);
