@@ -320,6 +320,7 @@ struct vga *vga_create(const struct device_env *env, struct opts *props, struct 
   }
   pci_func_init(&v->pci, "VGA", 0x1234, 0x1111, 0x030000, 2, v);
   pci_set_subsystem(&v->pci, 0x1af4, 0x1100);
+  v->pci.wmask[PCI_COMMAND] |= PCI_COMMAND_IO; // of the legacy ports: firmware takes only a VGA that has it
   pci_bar_ram(&v->pci, 0, v->mem_size, v->mem, true, false);
   pci_bar_mem(&v->pci, 2, 4096, false, false, &mmio_ops, v);
   if (!vga_rom_load(v, opts_get(props, "romfile"), e)) {

@@ -474,6 +474,15 @@ static void every_row_of_the_catalogue_has_help(void **state)
   assert_non_null(strstr(text, "\"virtio-blk-pci\", bus PCI"));
 }
 
+static void firmware_can_enable_ports_and_memory(void **state)
+{
+  struct fixture f;
+  start(&f, "x");
+  assert_int_equal(bed_config_read(&f.bed, &f.v->pci, PCI_COMMAND, 2), 3);
+  assert_int_equal(bed_config_read(&f.bed, &f.v->pci, PCI_CLASS_PROG, 4) & 0xffffff, 0x030000);
+  stop(&f);
+}
+
 static void serial_devices_take_their_place_from_index(void **state)
 {
   struct bed bed;
@@ -508,6 +517,7 @@ int main(void)
       cmocka_unit_test(any_registers_can_be_rendered),
       cmocka_unit_test(rom_is_shown_by_its_bar_and_bad_ones_are_refused),
       cmocka_unit_test(every_row_of_the_catalogue_has_help),
+      cmocka_unit_test(firmware_can_enable_ports_and_memory),
       cmocka_unit_test(serial_devices_take_their_place_from_index),
       cmocka_unit_test(the_catalogue_makes_devices_and_names_mistakes),
   };
