@@ -24,12 +24,14 @@ static unsigned vectors(const struct cpu *c)
   return c->mode & MODE_CS64 ? 16 : 8;
 }
 
-static bool all_zero(const uint8_t *p, unsigned n)
+static bool all_zero(const void *p, unsigned n) // n: a multiple of 8
 {
-  for (unsigned i = 0; i < n; i++)
-    if (p[i])
-      return false;
-  return true;
+  uint64_t any = 0, w;
+  for (unsigned i = 0; i < n; i += 8) {
+    memcpy(&w, (const uint8_t *)p + i, 8);
+    any |= w;
+  }
+  return !any;
 }
 
 // After fpu_sync. Bit 1 without regard to MXCSR.
@@ -147,7 +149,7 @@ static bool header_good(const struct cpu *c, const uint64_t *h)
   if (h[1] & COMPACTED) {
     if (!c->model || !model_has(c->model, FEAT_XSAVEC))
       return false;
-    return !(h[1] & ~COMPACTED & ~c->xcr0) && !(h[0] & ~h[1]) && all_zero((const uint8_t *)&h[2], 48);
+    return !(h[1] & ~COMPACTED & ~c->xcr0) && !(h[0] & ~h[1]) && all_zero(&h[2], 48);
   }
   return !(h[0] & ~c->xcr0) && !h[1] && !h[2];
 }
