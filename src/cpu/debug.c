@@ -1,7 +1,7 @@
 // Debug registers: instruction, data and I/O breakpoints, MOV DR. APM2 13.1.
 //
-// Data breakpoints cost nothing where there are none: mem.c gives a watched page no fast tags, so every access to
-// it comes by debug_check_data.
+// Data breakpoints cost nothing where there are none: mem.c gives a watched page no fast tags, so every
+// access to it comes by debug_check_data.
 #include "cpu/debug.h"
 
 #include "cpu/except.h"

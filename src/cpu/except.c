@@ -276,9 +276,10 @@ static bool deliver_long(struct cpu *c, const struct event *e, uint64_t ip)
 
 static void log_event(struct cpu *c, const struct event *e, uint64_t ip)
 {
-  log_line(c->log, LOG_INT, "cpu%u: type %u vector %02x error %04x at %04x:%016llx cpl %u sp %016llx cr2 %016llx\n",
-           c->index, e->type, e->vector, e->has_error ? e->error : 0, c->seg[SEG_CS].sel,
-           (unsigned long long)ip, c->cpl, (unsigned long long)c->r[RSP], (unsigned long long)c->cr2);
+  log_line(c->log, LOG_INT,
+           "cpu%u: type %u vector %02x error %04x at %04x:%016llx cpl %u sp %016llx cr2 %016llx\n", c->index,
+           e->type, e->vector, e->has_error ? e->error : 0, c->seg[SEG_CS].sel, (unsigned long long)ip,
+           c->cpl, (unsigned long long)c->r[RSP], (unsigned long long)c->cr2);
 }
 
 bool event_deliver(struct cpu *c, const struct event *e, uint64_t ip)
@@ -340,8 +341,11 @@ static void fault_registers(struct cpu *c, const struct fault *f)
 static bool fault_event(struct cpu *c, const struct event *first, struct event *e)
 {
   struct fault *f = &c->fault;
-  *e = (struct event){.type = EVENT_EXCEPTION, .vector = f->vector, .has_error = f->has_error,
-                      .soft = f->soft, .error = f->error};
+  *e = (struct event){.type = EVENT_EXCEPTION,
+                      .vector = f->vector,
+                      .has_error = f->has_error,
+                      .soft = f->soft,
+                      .error = f->error};
   fault_registers(c, f);
   if (!first)
     return true;

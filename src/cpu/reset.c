@@ -12,7 +12,9 @@ static void reset_segments(struct cpu *c)
   struct seg data = {.limit = 0xffff, .attr = SEGA_P | SEGA_S | TYPE_W | TYPE_A};
   for (unsigned i = 0; i < SEG_COUNT; i++)
     c->seg[i] = data;
-  c->seg[SEG_CS] = (struct seg){.base = 0xffff0000, .limit = 0xffff, .sel = 0xf000,
+  c->seg[SEG_CS] = (struct seg){.base = 0xffff0000,
+                                .limit = 0xffff,
+                                .sel = 0xf000,
                                 .attr = SEGA_P | SEGA_S | TYPE_CODE | TYPE_R | TYPE_A};
   c->gdtr = c->idtr = (struct dtable){.limit = 0xffff};
   c->ldtr = (struct seg){.limit = 0xffff, .attr = SEGA_P | SYS_LDT};
@@ -50,7 +52,6 @@ static void reset_core(struct cpu *c)
   c->in_smm = false;
   c->monitor_armed = false;
   c->at = NULL;
-
 }
 
 void cpu_reset(struct cpu *c)

@@ -112,7 +112,9 @@ void seg_load_real(struct cpu *c, unsigned seg, uint16_t sel)
 
 void seg_load_v86(struct cpu *c, unsigned seg, uint16_t sel)
 {
-  c->seg[seg] = (struct seg){.base = (uint32_t)sel << 4, .limit = 0xffff, .sel = sel,
+  c->seg[seg] = (struct seg){.base = (uint32_t)sel << 4,
+                             .limit = 0xffff,
+                             .sel = sel,
                              .attr = SEGA_P | SEGA_DPL | SEGA_S | TYPE_W | TYPE_A};
   cpu_changed(c);
 }
@@ -296,14 +298,17 @@ bool seg_within(const struct seg *s, uint64_t off, unsigned len)
 
 struct stack seg_stack(const struct cpu *c)
 {
-  return (struct stack){.seg = c->seg[SEG_SS], .wide = cpu_code64(c), .cpl = c->cpl, .sp = c->r[RSP],
+  return (struct stack){.seg = c->seg[SEG_SS],
+                        .wide = cpu_code64(c),
+                        .cpl = c->cpl,
+                        .sp = c->r[RSP],
                         .mask = seg_stack_mask(c)};
 }
 
 struct stack seg_stack_in(const struct seg *s, uint64_t sp, unsigned cpl, uint32_t error)
 {
-  return (struct stack){.seg = *s, .cpl = cpl, .error = error, .sp = sp,
-                        .mask = s->attr & SEGA_DB ? UINT32_MAX : UINT16_MAX};
+  return (struct stack){
+      .seg = *s, .cpl = cpl, .error = error, .sp = sp, .mask = s->attr & SEGA_DB ? UINT32_MAX : UINT16_MAX};
 }
 
 struct stack seg_stack_wide(uint64_t sp, unsigned cpl)

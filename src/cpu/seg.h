@@ -10,17 +10,27 @@
 
 // System descriptor types, with SEGA_S clear.
 enum {
-  SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK = 5, SYS_INT16 = 6,
-  SYS_TRAP16 = 7, SYS_TSS32 = 9, SYS_TSS32_BUSY = 11, SYS_CALL32 = 12, SYS_INT32 = 14, SYS_TRAP32 = 15,
+  SYS_TSS16 = 1,
+  SYS_LDT = 2,
+  SYS_TSS16_BUSY = 3,
+  SYS_CALL16 = 4,
+  SYS_TASK = 5,
+  SYS_INT16 = 6,
+  SYS_TRAP16 = 7,
+  SYS_TSS32 = 9,
+  SYS_TSS32_BUSY = 11,
+  SYS_CALL32 = 12,
+  SYS_INT32 = 14,
+  SYS_TRAP32 = 15,
 };
 
 // Type bits with SEGA_S set.
 enum {
-  TYPE_A = 1,    // accessed
-  TYPE_W = 2,    // data: writable
-  TYPE_R = 2,    // code: readable
-  TYPE_E = 4,    // data: expand-down
-  TYPE_C = 4,    // code: conforming
+  TYPE_A = 1, // accessed
+  TYPE_W = 2, // data: writable
+  TYPE_R = 2, // code: readable
+  TYPE_E = 4, // data: expand-down
+  TYPE_C = 4, // code: conforming
   TYPE_CODE = 8,
 };
 
@@ -131,8 +141,8 @@ bool seg_within(const struct seg *s, uint64_t off, unsigned len);
 // A stack other than the current one, or the current one before the instruction is committed.
 struct stack {
   struct seg seg;
-  bool wide;     // 64-bit: no base, no limit
-  uint8_t cpl;   // with whose rights
+  bool wide;      // 64-bit: no base, no limit
+  uint8_t cpl;    // with whose rights
   uint32_t error; // for #SS
   uint64_t sp;
   uint64_t mask;

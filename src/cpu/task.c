@@ -235,7 +235,8 @@ static bool push_error(struct cpu *c, bool wide, uint32_t error)
   return true;
 }
 
-bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip, bool has_error, uint32_t error)
+bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip, bool has_error,
+                 uint32_t error)
 {
   uint64_t d;
   uint8_t b[TSS32_SIZE] = {0};
@@ -294,7 +295,8 @@ bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip,
   return true;
 }
 
-bool task_gate(struct cpu *c, uint64_t gate, enum task_reason why, uint64_t ip, bool has_error, uint32_t error)
+bool task_gate(struct cpu *c, uint64_t gate, enum task_reason why, uint64_t ip, bool has_error,
+               uint32_t error)
 {
   return task_switch(c, gate >> 16, why, ip, has_error, error);
 }

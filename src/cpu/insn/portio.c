@@ -21,8 +21,12 @@ static bool port_check(struct cpu *c, uint16_t port, unsigned size)
 
 static void port_access(struct cpu *c, uint16_t port, unsigned size, enum txn_kind kind, uint64_t *v)
 {
-  struct txn t = {.addr = port, .size = size, .requester = TXN_FROM_CPU + c->index, .kind = kind,
-                  .space = TXN_IO, .node = c->node};
+  struct txn t = {.addr = port,
+                  .size = size,
+                  .requester = TXN_FROM_CPU + c->index,
+                  .kind = kind,
+                  .space = TXN_IO,
+                  .node = c->node};
   debug_check_io(c, port, size);
   bus_access(c->bus, &t, v);
 }

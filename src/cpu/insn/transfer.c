@@ -1,7 +1,7 @@
 // Far JMP, CALL, RET and IRET, and the instructions that raise interrupts. APM2 4.11, 8.8, 12.3; APM3.
 //
-// All of them work on copies (struct stack, descriptors) and change registers last, so that a fault leaves the
-// instruction restartable.
+// All of them work on copies (struct stack, descriptors) and change registers last, so that a fault leaves
+// the instruction restartable.
 #include "cpu/insn/transfer.h"
 
 #include "cpu/debug.h"
@@ -68,8 +68,8 @@ static bool far_real(struct cpu *c, const struct op *op, uint16_t sel, uint64_t 
 static bool far_code(struct cpu *c, const struct op *op, uint16_t sel, uint64_t d, uint64_t off, bool call)
 {
   struct stack st = seg_stack(c);
-  if (!seg_check_code(c, sel, d) || (call && !push_return(c, &st, 1u << op->osz)) || !seg_check_ip(c, d, off) ||
-      !desc_accessed(c, sel, &d))
+  if (!seg_check_code(c, sel, d) || (call && !push_return(c, &st, 1u << op->osz)) ||
+      !seg_check_ip(c, d, off) || !desc_accessed(c, sel, &d))
     return false;
   seg_stack_commit(c, &st);
   seg_set_cs(c, sel, d, c->cpl);
@@ -224,7 +224,8 @@ static bool check_return_ss(struct cpu *c, uint16_t sel, uint64_t cs, unsigned c
   return true;
 }
 
-// Sets a stack pointer that was popped, after CS and SS are in place. With a 16-bit stack the upper part stays.
+// Sets a stack pointer that was popped, after CS and SS are in place. With a 16-bit stack the upper part
+// stays.
 static void set_outer_sp(struct cpu *c, uint64_t sp)
 {
   if (cpu_long(c) && (c->seg[SEG_CS].attr & SEGA_L))
@@ -359,13 +360,15 @@ static bool iret_to_v86(struct cpu *c, struct stack *st, uint64_t ip, uint16_t c
 static bool iret_task(struct cpu *c)
 {
   uint16_t link;
-  return sys_read(c, seg_wrap(c, c->tr.base), &link, 2) && task_switch(c, link, TASK_IRET, c->next_ip, false, 0);
+  return sys_read(c, seg_wrap(c, c->tr.base), &link, 2) &&
+         task_switch(c, link, TASK_IRET, c->next_ip, false, 0);
 }
 
 // What IRET pops: IP, CS, FLAGS, and SP, SS if it came that far.
 enum { F_IP, F_CS, F_FLAGS, F_SP, F_SS };
 
-static bool pop_frame(struct cpu *c, struct stack *st, uint64_t f[5], unsigned first, unsigned end, unsigned size)
+static bool pop_frame(struct cpu *c, struct stack *st, uint64_t f[5], unsigned first, unsigned end,
+                      unsigned size)
 {
   if (st->wide && size == 8 && canonical(st->sp) && canonical(st->sp + 39)) { // all at once
     if (!cpl_read(c, st->cpl, st->sp, f + first, (end - first) * 8))

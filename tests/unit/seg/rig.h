@@ -21,13 +21,35 @@
 #define RAM_SIZE 0x100000u
 
 enum { // where things lie
-  AT_IVT = 0, AT_GDT = 0x1000, AT_IDT = 0x2000, AT_TSS = 0x3000, AT_TSS2 = 0x4000, AT_LDT = 0x5000,
-  STACK0 = 0x8000, STACK1 = 0x9000, STACK3 = 0xa000, AT_PML4 = 0x10000, AT_PDPT = 0x11000, AT_PD = 0x12000,
+  AT_IVT = 0,
+  AT_GDT = 0x1000,
+  AT_IDT = 0x2000,
+  AT_TSS = 0x3000,
+  AT_TSS2 = 0x4000,
+  AT_LDT = 0x5000,
+  STACK0 = 0x8000,
+  STACK1 = 0x9000,
+  STACK3 = 0xa000,
+  AT_PML4 = 0x10000,
+  AT_PDPT = 0x11000,
+  AT_PD = 0x12000,
 };
 
 enum { // selectors
-  K_CODE = 0x08, K_DATA = 0x10, U_CODE = 0x1b, U_DATA = 0x23, K_TSS = 0x28, K_TSS2 = 0x30, K_CODE16 = 0x38,
-  K_CODE64 = 0x40, U_CODE64 = 0x4b, K_LDT = 0x50, K_TSS64 = 0x60, K_FREE = 0x80, K_CODE1 = 0x91, K_DATA1 = 0x99,
+  K_CODE = 0x08,
+  K_DATA = 0x10,
+  U_CODE = 0x1b,
+  U_DATA = 0x23,
+  K_TSS = 0x28,
+  K_TSS2 = 0x30,
+  K_CODE16 = 0x38,
+  K_CODE64 = 0x40,
+  U_CODE64 = 0x4b,
+  K_LDT = 0x50,
+  K_TSS64 = 0x60,
+  K_FREE = 0x80,
+  K_CODE1 = 0x91,
+  K_DATA1 = 0x99,
 };
 
 struct rig {
@@ -71,7 +93,8 @@ static inline void set_gate(struct rig *r, unsigned vector, uint64_t g)
 {
   put(r, AT_IDT + vector * 8, g, 8);
 }
-static inline void set_gate64(struct rig *r, unsigned vector, uint16_t sel, uint64_t off, unsigned byte5, unsigned ist)
+static inline void set_gate64(struct rig *r, unsigned vector, uint16_t sel, uint64_t off, unsigned byte5,
+                              unsigned ist)
 {
   put(r, AT_IDT + vector * 16, gate(sel, off, byte5, ist), 8);
   put(r, AT_IDT + vector * 16 + 8, off >> 32, 8);
@@ -187,8 +210,8 @@ static inline void rig_long(struct rig *r, unsigned cpl)
   c->seg[SEG_CS] = seg_from_desc(code, get(r, AT_GDT + (code & 0xfff8), 8) | 1ull << 40);
   c->tr = (struct seg){.base = AT_TSS, .limit = 0x2067, .sel = K_TSS64, .attr = 0x8b};
   c->idtr.limit = 0xfff;
-  put(r, AT_TSS + 4, STACK0, 8);      // RSP0
-  put(r, AT_TSS + 0x24, STACK1, 8);   // IST1
+  put(r, AT_TSS + 4, STACK0, 8);    // RSP0
+  put(r, AT_TSS + 0x24, STACK1, 8); // IST1
   tlb_flush_all(c);
   cpu_mode_update(c);
 }

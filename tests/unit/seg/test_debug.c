@@ -118,12 +118,12 @@ static void upper_halves_of_dr6_and_dr7_must_be_zero_in_64_bit_mode(void **state
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    T(data_breakpoints_match_by_kind_and_overlap),
-    T(a_store_through_the_tlb_meets_its_breakpoint),
-    T(fetch_breakpoints_fault_unless_rf_is_set),
-    T(io_breakpoints_need_cr4_de),
-    T(mov_dr_keeps_the_fixed_bits_and_honours_de_and_gd),
-    T(upper_halves_of_dr6_and_dr7_must_be_zero_in_64_bit_mode),
+      T(data_breakpoints_match_by_kind_and_overlap),
+      T(a_store_through_the_tlb_meets_its_breakpoint),
+      T(fetch_breakpoints_fault_unless_rf_is_set),
+      T(io_breakpoints_need_cr4_de),
+      T(mov_dr_keeps_the_fixed_bits_and_honours_de_and_gd),
+      T(upper_halves_of_dr6_and_dr7_must_be_zero_in_64_bit_mode),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

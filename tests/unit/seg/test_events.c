@@ -1,4 +1,5 @@
-// Delivery of exceptions and interrupts: frames, privilege changes, error codes, double faults. APM2 chapter 8.
+// Delivery of exceptions and interrupts: frames, privilege changes, error codes, double faults. APM2
+// chapter 8.
 #include "rig.h"
 
 static void real_mode_pushes_three_words_and_clears_if(void **state)
@@ -89,15 +90,15 @@ struct bad_gate {
 static void software_interrupts_fault_by_the_table(void **state)
 {
   const struct bad_gate rows[] = {
-    {"DPL 0 gate from CPL 3", gate(K_CODE, 0, 0x8e, 0), 3, VEC_GP, 0x30 * 8 + 2},
-    {"not a gate", gate(K_CODE, 0, 0x8c, 0), 0, VEC_GP, 0x30 * 8 + 2},
-    {"absent gate", gate(K_CODE, 0, 0x0e, 0), 0, VEC_NP, 0x30 * 8 + 2},
-    {"DPL is checked before presence", gate(K_CODE, 0, 0x0e, 0), 3, VEC_GP, 0x30 * 8 + 2},
-    {"null code selector", gate(3, 0, 0xee, 0), 3, VEC_GP, 0},
-    {"data selector", gate(K_DATA, 0, 0xee, 0), 3, VEC_GP, K_DATA},
-    {"outer code segment", gate(U_CODE, 0, 0x8e, 0), 0, VEC_GP, U_CODE & 0xfffc},
-    {"selector beyond the GDT", gate(0x200, 0, 0x8e, 0), 0, VEC_GP, 0x200},
-    {"offset beyond the code segment", gate(K_CODE16, 0x10000, 0x8e, 0), 0, VEC_GP, 0},
+      {"DPL 0 gate from CPL 3", gate(K_CODE, 0, 0x8e, 0), 3, VEC_GP, 0x30 * 8 + 2},
+      {"not a gate", gate(K_CODE, 0, 0x8c, 0), 0, VEC_GP, 0x30 * 8 + 2},
+      {"absent gate", gate(K_CODE, 0, 0x0e, 0), 0, VEC_NP, 0x30 * 8 + 2},
+      {"DPL is checked before presence", gate(K_CODE, 0, 0x0e, 0), 3, VEC_GP, 0x30 * 8 + 2},
+      {"null code selector", gate(3, 0, 0xee, 0), 3, VEC_GP, 0},
+      {"data selector", gate(K_DATA, 0, 0xee, 0), 3, VEC_GP, K_DATA},
+      {"outer code segment", gate(U_CODE, 0, 0x8e, 0), 0, VEC_GP, U_CODE & 0xfffc},
+      {"selector beyond the GDT", gate(0x200, 0, 0x8e, 0), 0, VEC_GP, 0x200},
+      {"offset beyond the code segment", gate(K_CODE16, 0x10000, 0x8e, 0), 0, VEC_GP, 0},
   };
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
     rig_teardown(state);
@@ -139,8 +140,8 @@ static void pairs_of_faults_combine_by_the_table(void **state)
   const struct {
     uint8_t first, then;
   } rows[] = {
-    {VEC_DE, VEC_DF}, {VEC_TS, VEC_DF}, {VEC_SS, VEC_DF}, {VEC_GP, VEC_DF}, {VEC_PF, VEC_DF},
-    {VEC_UD, VEC_NP}, {VEC_DB, VEC_NP}, {VEC_NM, VEC_NP}, {VEC_AC, VEC_NP}, {VEC_MF, VEC_NP},
+      {VEC_DE, VEC_DF}, {VEC_TS, VEC_DF}, {VEC_SS, VEC_DF}, {VEC_GP, VEC_DF}, {VEC_PF, VEC_DF},
+      {VEC_UD, VEC_NP}, {VEC_DB, VEC_NP}, {VEC_NM, VEC_NP}, {VEC_AC, VEC_NP}, {VEC_MF, VEC_NP},
   };
   for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
     rig_teardown(state);
@@ -333,24 +334,24 @@ static void an_nmi_blocks_the_next(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    T(real_mode_pushes_three_words_and_clears_if),
-    T(real_mode_exceptions_push_no_error_code),
-    T(an_idt_too_short_for_real_mode_ends_in_shutdown),
-    T(a_gate_to_an_inner_level_switches_to_the_stack_of_the_tss),
-    T(a_trap_gate_leaves_if_and_a_16_bit_gate_pushes_words),
-    T(software_interrupts_fault_by_the_table),
-    T(a_fault_in_delivery_of_an_interrupt_has_ext_and_of_int_n_has_not),
-    T(pairs_of_faults_combine_by_the_table),
-    T(a_fault_in_delivery_of_a_double_fault_is_shutdown),
-    T(a_bad_inner_stack_gives_ts_with_its_selector),
-    T(v86_events_push_and_clear_the_data_segments),
-    T(v86_events_to_a_handler_above_level_0_are_gp),
-    T(vme_redirects_int_n_by_the_bitmap),
-    T(long_mode_aligns_the_stack_and_always_pushes_ss_and_rsp),
-    T(long_mode_uses_rsp0_and_the_ist),
-    T(long_mode_refuses_other_gates_and_code),
-    T(a_debug_trap_sets_dr6_and_clears_gd_and_rf),
-    T(an_nmi_blocks_the_next),
+      T(real_mode_pushes_three_words_and_clears_if),
+      T(real_mode_exceptions_push_no_error_code),
+      T(an_idt_too_short_for_real_mode_ends_in_shutdown),
+      T(a_gate_to_an_inner_level_switches_to_the_stack_of_the_tss),
+      T(a_trap_gate_leaves_if_and_a_16_bit_gate_pushes_words),
+      T(software_interrupts_fault_by_the_table),
+      T(a_fault_in_delivery_of_an_interrupt_has_ext_and_of_int_n_has_not),
+      T(pairs_of_faults_combine_by_the_table),
+      T(a_fault_in_delivery_of_a_double_fault_is_shutdown),
+      T(a_bad_inner_stack_gives_ts_with_its_selector),
+      T(v86_events_push_and_clear_the_data_segments),
+      T(v86_events_to_a_handler_above_level_0_are_gp),
+      T(vme_redirects_int_n_by_the_bitmap),
+      T(long_mode_aligns_the_stack_and_always_pushes_ss_and_rsp),
+      T(long_mode_uses_rsp0_and_the_ist),
+      T(long_mode_refuses_other_gates_and_code),
+      T(a_debug_trap_sets_dr6_and_clears_gd_and_rf),
+      T(an_nmi_blocks_the_next),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

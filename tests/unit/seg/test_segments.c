@@ -14,26 +14,26 @@ struct row {
 };
 
 static const struct row rows[] = {
-  {"a data segment of the same level loads", SEG_DS, K_FREE, 0, 0xc92, OK, 0},
-  {"a read-only data segment loads into DS", SEG_DS, K_FREE, 0, 0xc90, OK, 0},
-  {"a null selector loads into ES", SEG_ES, 3, 3, 0, OK, 0},
-  {"readable code loads into FS", SEG_FS, K_FREE, 0, 0xc9a, OK, 0},
-  {"execute-only code does not load into FS", SEG_FS, K_FREE, 0, 0xc98, VEC_GP, K_FREE},
-  {"a system descriptor does not load", SEG_GS, K_FREE, 0, 0x089, VEC_GP, K_FREE},
-  {"an absent data segment gives #NP", SEG_DS, K_FREE, 0, 0xc12, VEC_NP, K_FREE},
-  {"the type is checked before presence", SEG_DS, K_FREE, 0, 0x009, VEC_GP, K_FREE},
-  {"CPL 3 does not load a DPL 0 segment", SEG_DS, K_FREE | 3, 3, 0xc92, VEC_GP, K_FREE},
-  {"RPL 3 does not load a DPL 0 segment at CPL 0", SEG_DS, K_FREE | 3, 0, 0xc92, VEC_GP, K_FREE},
-  {"conforming readable code of DPL 0 loads at CPL 3", SEG_DS, K_FREE | 3, 3, 0xc9e, OK, 0},
-  {"beyond the GDT's limit gives #GP", SEG_DS, 0x100, 0, 0, VEC_GP, 0x100},
-  {"an LDT selector without an LDT gives #GP with TI", SEG_DS, 0x0c, 0, 0, VEC_GP, 0x0c},
-  {"SS takes a writable segment of its level", SEG_SS, K_FREE, 0, 0xc92, OK, 0},
-  {"SS does not take null outside of 64-bit mode", SEG_SS, 0, 0, 0, VEC_GP, 0},
-  {"SS does not take read-only data", SEG_SS, K_FREE, 0, 0xc90, VEC_GP, K_FREE},
-  {"SS does not take code", SEG_SS, K_FREE, 0, 0xc9a, VEC_GP, K_FREE},
-  {"SS wants RPL = CPL", SEG_SS, K_FREE | 3, 0, 0xcf2, VEC_GP, K_FREE},
-  {"SS wants DPL = CPL", SEG_SS, K_FREE, 0, 0xcf2, VEC_GP, K_FREE},
-  {"an absent stack segment gives #SS", SEG_SS, K_FREE, 0, 0xc12, VEC_SS, K_FREE},
+    {"a data segment of the same level loads", SEG_DS, K_FREE, 0, 0xc92, OK, 0},
+    {"a read-only data segment loads into DS", SEG_DS, K_FREE, 0, 0xc90, OK, 0},
+    {"a null selector loads into ES", SEG_ES, 3, 3, 0, OK, 0},
+    {"readable code loads into FS", SEG_FS, K_FREE, 0, 0xc9a, OK, 0},
+    {"execute-only code does not load into FS", SEG_FS, K_FREE, 0, 0xc98, VEC_GP, K_FREE},
+    {"a system descriptor does not load", SEG_GS, K_FREE, 0, 0x089, VEC_GP, K_FREE},
+    {"an absent data segment gives #NP", SEG_DS, K_FREE, 0, 0xc12, VEC_NP, K_FREE},
+    {"the type is checked before presence", SEG_DS, K_FREE, 0, 0x009, VEC_GP, K_FREE},
+    {"CPL 3 does not load a DPL 0 segment", SEG_DS, K_FREE | 3, 3, 0xc92, VEC_GP, K_FREE},
+    {"RPL 3 does not load a DPL 0 segment at CPL 0", SEG_DS, K_FREE | 3, 0, 0xc92, VEC_GP, K_FREE},
+    {"conforming readable code of DPL 0 loads at CPL 3", SEG_DS, K_FREE | 3, 3, 0xc9e, OK, 0},
+    {"beyond the GDT's limit gives #GP", SEG_DS, 0x100, 0, 0, VEC_GP, 0x100},
+    {"an LDT selector without an LDT gives #GP with TI", SEG_DS, 0x0c, 0, 0, VEC_GP, 0x0c},
+    {"SS takes a writable segment of its level", SEG_SS, K_FREE, 0, 0xc92, OK, 0},
+    {"SS does not take null outside of 64-bit mode", SEG_SS, 0, 0, 0, VEC_GP, 0},
+    {"SS does not take read-only data", SEG_SS, K_FREE, 0, 0xc90, VEC_GP, K_FREE},
+    {"SS does not take code", SEG_SS, K_FREE, 0, 0xc9a, VEC_GP, K_FREE},
+    {"SS wants RPL = CPL", SEG_SS, K_FREE | 3, 0, 0xcf2, VEC_GP, K_FREE},
+    {"SS wants DPL = CPL", SEG_SS, K_FREE, 0, 0xcf2, VEC_GP, K_FREE},
+    {"an absent stack segment gives #SS", SEG_SS, K_FREE, 0, 0xc12, VEC_SS, K_FREE},
 };
 
 static void loads_follow_the_table(void **state)
@@ -147,15 +147,15 @@ static void expand_down_allows_only_above_the_limit(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    T(loads_follow_the_table),
-    T(a_load_sets_the_accessed_bit_and_expands_the_limit),
-    T(real_mode_loads_keep_the_limit_of_protected_mode),
-    T(v86_loads_set_limit_and_dpl),
-    T(ss_takes_null_in_64_bit_mode_below_cpl_3),
-    T(ltr_marks_the_tss_busy_and_refuses_a_busy_one),
-    T(ltr_in_long_mode_reads_16_bytes_and_wants_a_canonical_base),
-    T(an_ldt_selector_goes_through_the_ldt),
-    T(expand_down_allows_only_above_the_limit),
+      T(loads_follow_the_table),
+      T(a_load_sets_the_accessed_bit_and_expands_the_limit),
+      T(real_mode_loads_keep_the_limit_of_protected_mode),
+      T(v86_loads_set_limit_and_dpl),
+      T(ss_takes_null_in_64_bit_mode_below_cpl_3),
+      T(ltr_marks_the_tss_busy_and_refuses_a_busy_one),
+      T(ltr_in_long_mode_reads_16_bytes_and_wants_a_canonical_base),
+      T(an_ldt_selector_goes_through_the_ldt),
+      T(expand_down_allows_only_above_the_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
