@@ -74,8 +74,7 @@ void run_mmx(struct cpu *c, const struct op *op);        // MMX, and x87 with al
 void run_mmx_load(struct cpu *c, const struct op *op);
 void run_mmx_store(struct cpu *c, const struct op *op);
 void run_x87(struct cpu *c, const struct op *op);
-void run_x87_load(struct cpu *c, const struct op *op);
-void run_x87_store(struct cpu *c, const struct op *op);
+op_fn *run_x87_mem(unsigned size, bool store);
 void run_checked(struct cpu *c, const struct op *op);    // anything, with exceptions unmasked
 
 // ---- what handlers call off the fast path, through the thunks of cpu/cold.S: they keep all registers but rax ----

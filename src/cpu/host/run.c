@@ -225,7 +225,7 @@ void run_mmx_store(struct cpu *c, const struct op *op)
 // The last x87 instruction's pointers, in the form of FXSAVE: 64 bits, or 32 with the selector above.
 static inline void note_ip(struct cpu *c, const struct op *op)
 {
-  c->fx.fop = (op->reg & 7) << 8 | op->rm;
+  c->fx.fop = (uint16_t)(op->reg << 8 | op->rm) & 0x7ff;
   c->fx.fip = op_ip(c, op);
   if (!(c->mode & MODE_CS64))
     c->fx.fip |= (uint64_t)c->seg[SEG_CS].sel << 32;
@@ -247,31 +247,50 @@ void run_x87(struct cpu *c, const struct op *op)
   NEXT(c, op);
 }
 
-void run_x87_load(struct cpu *c, const struct op *op)
-{
-  unsigned size = host_size(op);
-  uint64_t la;
-  EA(c, op, size, ACC_READ, la);
-  void *p = load_operand(c, op, la, size);
-  if (!p)
-    return;
-  host_need_x87(c);
-  note_ip(c, op);
-  note_mem(c, op, la);
-  host_call(c, op, p);
-  NEXT(c, op);
-}
+// One for each size of operand, for speed.
+#define X87(size)                                                                                   \
+  static void x87_load_##size(struct cpu *c, const struct op *op)                                   \
+  {                                                                                                 \
+    uint64_t la;                                                                                    \
+    EA(c, op, size, ACC_READ, la);                                                                  \
+    void *p = load_operand(c, op, la, size);                                                        \
+    if (!p)                                                                                         \
+      return;                                                                                       \
+    host_need_x87(c);                                                                               \
+    note_ip(c, op);                                                                                 \
+    note_mem(c, op, la);                                                                            \
+    host_call(c, op, p);                                                                            \
+    NEXT(c, op);                                                                                    \
+  }                                                                                                 \
+  static void x87_store_##size(struct cpu *c, const struct op *op)                                  \
+  {                                                                                                 \
+    uint64_t la;                                                                                    \
+    EA(c, op, size, ACC_WRITE, la);                                                                 \
+    if (!store_operand(c, op, la, size))                                                            \
+      return;                                                                                       \
+    note_ip(c, op);                                                                                 \
+    note_mem(c, op, la);                                                                            \
+    NEXT(c, op);                                                                                    \
+  }
+X87(2)
+X87(4)
+X87(8)
+X87(10)
 
-void run_x87_store(struct cpu *c, const struct op *op)
+op_fn *run_x87_mem(unsigned size, bool store)
 {
-  unsigned size = host_size(op);
-  uint64_t la;
-  EA(c, op, size, ACC_WRITE, la);
-  if (!store_operand(c, op, la, size))
-    return;
-  note_ip(c, op);
-  note_mem(c, op, la);
-  NEXT(c, op);
+  switch (size) {
+  case 2:
+    return store ? x87_store_2 : x87_load_2;
+  case 4:
+    return store ? x87_store_4 : x87_load_4;
+  case 8:
+    return store ? x87_store_8 : x87_load_8;
+  case 10:
+    return store ? x87_store_10 : x87_load_10;
+  default:
+    return NULL;
+  }
 }
 
 // ---- with exceptions unmasked ----

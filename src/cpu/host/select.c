@@ -226,7 +226,7 @@ bool host_select(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
   else if (prot)
     op->fn = s.mem ? run_prot_load : run_prot;
   else if (s.x87)
-    op->fn = !s.mem ? run_x87 : store ? run_x87_store : run_x87_load;
+    op->fn = s.mem ? run_x87_mem(host_size(op), store) : run_x87;
   else if (s.mmx)
     op->fn = !s.mem ? run_mmx : store ? run_mmx_store : run_mmx_load;
   else
