@@ -119,6 +119,27 @@ static unsigned piece(uint64_t pa, unsigned len)
 
 // ---- moving bytes within one page ----
 
+// Most accesses are of a size that needs no call.
+static inline void copy(void *to, const void *from, unsigned len)
+{
+  switch (len) {
+  case 1:
+    memcpy(to, from, 1);
+    break;
+  case 2:
+    memcpy(to, from, 2);
+    break;
+  case 4:
+    memcpy(to, from, 4);
+    break;
+  case 8:
+    memcpy(to, from, 8);
+    break;
+  default:
+    memcpy(to, from, len);
+  }
+}
+
 static void stop(struct cpu *c, const struct op *op)
 {
   if (op)
@@ -129,7 +150,7 @@ static void page_read(struct cpu *c, const struct access_path *a, const struct t
                       void *buf, unsigned len)
 {
   if (likely(k->ram != RAM_NONE)) {
-    memcpy(buf, c->ram->mem + k->ram + (la & 0xfff), len);
+    copy(buf, c->ram->mem + k->ram + (la & 0xfff), len);
     return;
   }
   uint64_t pa = k->pa + (la & 0xfff);
@@ -153,7 +174,7 @@ static void page_write(struct cpu *c, const struct access_path *a, struct tlb_co
     uint64_t off = k->ram + (la & 0xfff);
     if (k->rom)
       return;
-    memcpy(c->ram->mem + off, buf, len);
+    copy(c->ram->mem + off, buf, len);
     if (c->ram->flags[off >> 12] & (RAM_CODE | RAM_MONITOR)) {
       ram_touched(c->ram, off, len);
       if (c->block && c->block->dead)
@@ -209,10 +230,10 @@ static bool access_all(struct cpu *c, const struct access_path *a, uint64_t la, 
   if (unlikely(k->watched || (k2 && k2->watched)))
     watch(c, a, la, len);
   // A device may change the map, and with it the slots: what is needed of the second page is taken now.
-  struct tlb_cold copy;
+  struct tlb_cold kept;
   if (k2 && k->ram == RAM_NONE) {
-    copy = *k2;
-    k2 = &copy;
+    kept = *k2;
+    k2 = &kept;
   }
   uint8_t *p = buf;
   if (write)
@@ -242,20 +263,35 @@ static struct access_path path(struct cpu *c, const struct op *op, unsigned need
 
 // ---- for instructions ----
 
-uint64_t mem_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+// Where the bytes are, if a tag of the view says that the access is fast.
+static void *fast(const struct cpu *c, const struct tlbe *view, uint64_t la, unsigned len, bool write)
 {
-  struct access_path a = path(c, op, MMU_R);
+  const struct tlbe *e = &view[la >> 12 & (TLB_SIZE - 1)];
+  return len && tlb_hit(write ? e->wtag : e->rtag, la, len) ? (void *)(la + e->add) : NULL;
+}
+
+// Not every caller has looked at the view before.
+static uint64_t load(struct cpu *c, const struct op *op, unsigned need, uint64_t la, unsigned size)
+{
+  const void *p = fast(c, c->tlb, la, size, need == MMU_W);
   uint64_t v = 0;
+  if (p) {
+    copy(&v, p, size);
+    return v;
+  }
+  struct access_path a = path(c, op, need);
   access_all(c, &a, la, &v, size, false);
   return v;
 }
 
+uint64_t mem_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
+{
+  return load(c, op, MMU_R, la, size);
+}
+
 uint64_t mem_load_rmw(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
 {
-  struct access_path a = path(c, op, MMU_W);
-  uint64_t v = 0;
-  access_all(c, &a, la, &v, size, false);
-  return v;
+  return load(c, op, MMU_W, la, size);
 }
 
 void mem_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, uint64_t value)
@@ -264,18 +300,11 @@ void mem_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, u
   access_all(c, &a, la, &value, size, true);
 }
 
-// In the current view, if a tag says that the access is fast.
-static void *fast(const struct cpu *c, const struct tlbe *view, uint64_t la, unsigned len, bool write)
-{
-  const struct tlbe *e = &view[la >> 12 & (TLB_SIZE - 1)];
-  return len && tlb_hit(write ? e->wtag : e->rtag, la, len) ? (void *)(la + e->add) : NULL;
-}
-
 bool mem_read(struct cpu *c, const struct op *op, uint64_t la, void *buf, unsigned len)
 {
   const void *p = fast(c, c->tlb, la, len, false);
   if (likely(p)) {
-    memcpy(buf, p, len);
+    copy(buf, p, len);
     return true;
   }
   if (!len)
@@ -288,7 +317,7 @@ bool mem_write(struct cpu *c, const struct op *op, uint64_t la, const void *buf,
 {
   void *p = fast(c, c->tlb, la, len, true);
   if (likely(p)) {
-    memcpy(p, buf, len);
+    copy(p, buf, len);
     return true;
   }
   if (!len)
@@ -345,7 +374,7 @@ static bool own_access(struct cpu *c, unsigned view, uint64_t la, void *buf, uns
   struct view *v = tlb_view_ready(c->tlbs, c->tlbs->current, view);
   void *p = fast(c, v->hot, la, len, write);
   if (likely(p)) {
-    memcpy(write ? p : buf, write ? buf : p, len);
+    copy(write ? p : buf, write ? buf : p, len);
     return true;
   }
   struct access_path a = {.view = view, .need = write ? MMU_W : MMU_R};

@@ -58,7 +58,10 @@ static uint64_t table_read(struct cpu *c, struct table_ref *r, uint64_t pa, unsi
   uint64_t v = 0;
   if (likely(r->ram != RAM_NONE)) {
     r->ram += r->pa & 0xfff;
-    memcpy(&v, c->ram->mem + r->ram, size);
+    if (likely(size == 8))
+      memcpy(&v, c->ram->mem + r->ram, 8);
+    else
+      memcpy(&v, c->ram->mem + r->ram, 4);
     return v;
   }
   struct txn t = table_txn(c, r, TXN_READ, debug);

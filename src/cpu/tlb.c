@@ -79,10 +79,11 @@ void tlb_select(struct cpu *c)
   struct tlb_context *x = t->current;
   uint64_t rights = rights_key(c);
   if (unlikely(x->drop || x->rights != rights)) {
+    enum tlb_drop what = x->rights != rights ? DROP_ALL : x->drop;
     for (unsigned i = 0; i < VIEWS; i++)
       if (x->view[i].ready)
-        tlb_view_clear(t, &x->view[i]);
-    x->drop = false;
+        tlb_view_clear(t, &x->view[i], what);
+    x->drop = DROP_NOTHING;
     x->rights = rights;
   }
   bool ac = c->sysflags & FL_AC;
@@ -112,7 +113,7 @@ static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pc
     if (x->last < oldest->last)
       oldest = x;
   }
-  oldest->drop = oldest->used;
+  oldest->drop = DROP_ALL;
   oldest->used = true;
   oldest->asid = asid;
   oldest->pcid = pcid;
@@ -136,12 +137,12 @@ void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
 
 // ---- flushes ----
 
-static void drop(struct tlb *t, int asid, int pcid)
+static void drop(struct tlb *t, int asid, int pcid, enum tlb_drop what)
 {
   for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
     struct tlb_context *x = &t->context[i];
     if ((asid < 0 || x->asid == asid) && (pcid < 0 || x->pcid == pcid))
-      x->drop = true;
+      x->drop = what > x->drop ? what : x->drop;
   }
 }
 
@@ -159,7 +160,7 @@ void tlb_flush_all(struct cpu *c)
   t->all_time = ++t->time;
   t->classes = 0;
   t->fractured = false;
-  drop(t, -1, -1);
+  drop(t, -1, -1, DROP_ALL);
   flushed(c, "all", t->asid, t->pcid);
 }
 
@@ -167,7 +168,7 @@ void tlb_flush_asid(struct cpu *c, uint16_t asid)
 {
   struct tlb *t = c->tlbs;
   t->asid_time[asid & (ASID_SLOTS - 1)].all = ++t->time;
-  drop(t, asid, -1);
+  drop(t, asid, -1, DROP_ALL);
   flushed(c, "of an ASID", asid, t->pcid);
 }
 
@@ -175,7 +176,7 @@ void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid)
 {
   struct tlb *t = c->tlbs;
   t->asid_time[asid & (ASID_SLOTS - 1)].nonglobal = ++t->time;
-  drop(t, asid, -1);
+  drop(t, asid, -1, DROP_LOCAL);
   flushed(c, "of an ASID but global pages", asid, t->pcid);
 }
 
@@ -183,7 +184,7 @@ void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
 {
   struct tlb *t = c->tlbs;
   t->pcid_time[tlb_pcid_slot(t->asid, pcid)] = ++t->time;
-  drop(t, t->asid, pcid);
+  drop(t, t->asid, pcid, DROP_LOCAL);
   flushed(c, "of a PCID", t->asid, pcid);
 }
 
@@ -202,7 +203,7 @@ void tlb_flush_page(struct cpu *c, uint64_t la)
   tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
   for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
     struct tlb_context *x = &t->context[i];
-    if (x->asid == t->asid && !x->drop)
+    if (x->asid == t->asid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
         tlb_view_kill(t, &x->view[v], la, x != t->current);
   }
@@ -215,7 +216,7 @@ void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid)
   tlb_store_kill(t, la, t->asid, pcid, KILL_NONGLOBAL);
   for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
     struct tlb_context *x = &t->context[i];
-    if (x->asid == t->asid && x->pcid == pcid && !x->drop)
+    if (x->asid == t->asid && x->pcid == pcid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
         tlb_view_kill(t, &x->view[v], la, false);
   }
@@ -228,7 +229,7 @@ void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid)
   tlb_store_kill(t, la, asid, 0, KILL_ANY);
   for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
     struct tlb_context *x = &t->context[i];
-    if (x->asid == asid && !x->drop)
+    if (x->asid == asid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
         tlb_view_kill(t, &x->view[v], la, false);
   }
@@ -239,7 +240,7 @@ void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid)
 
 void tlb_drop_views(struct cpu *c)
 {
-  drop(c->tlbs, -1, -1);
+  drop(c->tlbs, -1, -1, DROP_ALL);
   tlb_select(c);
 }
 
@@ -255,7 +256,7 @@ void tlb_protect_ram(struct cpu *c, uint64_t ram_off)
   if (!(c->ram->flags[page >> 12] & RAM_WTLB))
     return;
   for (unsigned i = 0; i < t->contexts && t->context[i].used; i++)
-    if (!t->context[i].drop)
+    if (t->context[i].drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
         tlb_view_protect(&t->context[i].view[v], page);
 }

@@ -15,8 +15,9 @@
 #define STORE_WAYS  4u
 #define ASID_SLOTS  4096u // ASIDs that share a slot are flushed together
 #define PCID_SLOTS  4096u
-#define VIEWS       3 // VIEW_SUPER, VIEW_USER, VIEW_SUPER_AC
-#define VIEW_FILTER 256u
+#define VIEWS       3    // VIEW_SUPER, VIEW_USER, VIEW_SUPER_AC
+#define VIEW_FILTER 256u // bits of a filter
+#define CODE_FILTER 2048u
 
 _Static_assert(VIEW_SLOW == VIEWS, "the view that is never filled comes last");
 
@@ -48,18 +49,21 @@ struct view {
   struct tlbe hot[TLB_SIZE];
   struct tlb_cold cold[TLB_SIZE];
   bool ready;
+  bool local_code;                  // code was fetched from a page that is not global, in this epoch
   uint64_t epoch;                   // a number that no other state of any view has
   uint64_t large[VIEW_FILTER / 64]; // filter: pages above 4 KB of which there are pieces
-  uint64_t code[VIEW_FILTER / 64];  // filter: pages that code was fetched from
+  uint64_t code[CODE_FILTER / 64];  // filter: pages that code was fetched from
   uint64_t write[VIEW_FILTER / 64]; // filter: RAM pages with a write tag
   unsigned count;                   // slots in the log
   uint16_t log[TLB_SIZE];
 };
 
+enum tlb_drop { DROP_NOTHING, DROP_LOCAL, DROP_ALL }; // local: what is not global
+
 struct tlb_context {
   uint16_t asid, pcid;
   bool used;
-  bool drop;       // the views are void: cleared when next selected
+  uint8_t drop;    // enum tlb_drop: what the views lose when next selected
   uint64_t rights; // the control bits under which the views were filled
   uint64_t last;   // for eviction
   struct view view[VIEWS];
@@ -118,7 +122,7 @@ static inline uint8_t tlb_entry_shift(const struct tlb_entry *e)
 // ---- views (tlb_view.c) ----
 
 struct view *tlb_view_ready(struct tlb *t, struct tlb_context *x, unsigned view);
-void tlb_view_clear(struct tlb *t, struct view *v);
+void tlb_view_clear(struct tlb *t, struct view *v, enum tlb_drop what);
 // Drops what the view has of the page of la, of whatever size; only global ones if so asked.
 void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only);
 void tlb_view_protect(struct view *v, uint64_t ram);

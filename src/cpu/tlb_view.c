@@ -19,6 +19,10 @@ static bool filter_has(const uint64_t *f, unsigned h)
 {
   return f[h >> 6] >> (h & 63) & 1;
 }
+static unsigned code_hash(uint64_t la)
+{
+  return (la >> 12 ^ la >> 23) & (CODE_FILTER - 1);
+}
 static unsigned large_hash(uint64_t la, unsigned shift)
 {
   return hash(la >> shift) ^ shift * 5u;
@@ -30,17 +34,52 @@ static void slot_clear(struct view *v, unsigned slot)
   v->cold[slot].la = TLB_NONE;
 }
 
-void tlb_view_clear(struct tlb *t, struct view *v)
+static void code_add(struct view *v, const struct tlb_cold *k)
 {
-  for (unsigned i = 0; i < v->count; i++) {
-    slot_clear(v, v->log[i]);
-    v->cold[v->log[i]].logged = false;
-  }
-  v->count = 0;
-  memset(v->large, 0, sizeof v->large);
-  memset(v->code, 0, sizeof v->code);
-  memset(v->write, 0, sizeof v->write);
+  filter_add(v->code, code_hash(k->la));
+  if (!k->global)
+    v->local_code = true;
+}
+
+// Pages with a tag for fetching count as fetched from: nobody asks again before they are. The filters for
+// code and large pages speak of all that was in the view during the epoch, because the jump cache remembers
+// it.
+static void new_epoch(struct tlb *t, struct view *v)
+{
   v->epoch = ++t->epochs;
+  v->local_code = false;
+  memset(v->code, 0, sizeof v->code);
+  memset(v->large, 0, sizeof v->large);
+  for (unsigned i = 0; i < v->count; i++) {
+    unsigned slot = v->log[i];
+    if (v->hot[slot].xtag != TLB_NONE)
+      code_add(v, &v->cold[slot]);
+    if (v->cold[slot].la != TLB_NONE && v->cold[slot].shift > 12)
+      filter_add(v->large, large_hash(v->cold[slot].la, v->cold[slot].shift));
+  }
+}
+
+// What stays is entered anew into log and filters. The epoch, and with it what the jump cache knows, outlives
+// the loss of pages that no code came from: the kernel's code survives a switch of processes.
+void tlb_view_clear(struct tlb *t, struct view *v, enum tlb_drop what)
+{
+  unsigned count = v->count;
+  v->count = 0;
+  memset(v->write, 0, sizeof v->write);
+  for (unsigned i = 0; i < count; i++) {
+    unsigned slot = v->log[i];
+    struct tlb_cold *k = &v->cold[slot];
+    if (what == DROP_LOCAL && k->global && k->la != TLB_NONE) {
+      v->log[v->count++] = slot;
+      if (v->hot[slot].wtag != TLB_NONE)
+        filter_add(v->write, hash(k->ram >> 12));
+    } else {
+      slot_clear(v, slot);
+      k->logged = false;
+    }
+  }
+  if (what == DROP_ALL || v->local_code)
+    new_epoch(t, v);
 }
 
 struct view *tlb_view_ready(struct tlb *t, struct tlb_context *x, unsigned view)
@@ -49,7 +88,7 @@ struct view *tlb_view_ready(struct tlb *t, struct tlb_context *x, unsigned view)
   if (unlikely(!v->ready)) {
     for (unsigned i = 0; i < TLB_SIZE; i++)
       slot_clear(v, i);
-    v->epoch = ++t->epochs;
+    new_epoch(t, v);
     v->ready = true;
   }
   return v;
@@ -64,10 +103,10 @@ void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only)
   if (k->la == (la & ~0xfffull) && (!global_only || k->global))
     slot_clear(v, slot);
   // Code of this page may still be known to the jump cache although the slot went to another page since.
-  bool code = filter_has(v->code, hash(la >> 12));
+  bool code = filter_has(v->code, code_hash(la));
   bool large = false;
-  for (unsigned class = 1; class < 4; class ++)
-    large |= filter_has(v->large, large_hash(la, tlb_shifts[class]));
+  for (unsigned i = 1; i < 4; i++)
+    large |= filter_has(v->large, large_hash(la, tlb_shifts[i]));
   if (large) {
     code = true;
     for (unsigned i = 0; i < v->count; i++) {
@@ -77,7 +116,7 @@ void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only)
     }
   }
   if (code)
-    v->epoch = ++t->epochs;
+    new_epoch(t, v);
 }
 
 void tlb_view_protect(struct view *v, uint64_t ram)
@@ -107,7 +146,7 @@ void tlb_allow_write(struct cpu *c, struct view *v, const struct tlb_cold *k)
 void tlb_allow_fetch(struct view *v, const struct tlb_cold *k)
 {
   v->hot[k - v->cold].xtag = k->la;
-  filter_add(v->code, hash(k->la >> 12));
+  code_add(v, k);
 }
 
 // What the store or a walk says of a 4 KB page.

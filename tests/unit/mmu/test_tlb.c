@@ -489,6 +489,7 @@ static void jump_keys_change_with_what_they_stand_for(void **state)
   unsigned n = 0;
   keys[n++] = key;
   keys[n++] = c->jump_key;
+  assert_true(bed_fetch(b, LA, &ram));
   assert_true(cr3_write(c, c->cr3));
   keys[n++] = c->jump_key;
   tlb_set_context(c, 1, 0, true);
@@ -501,6 +502,65 @@ static void jump_keys_change_with_what_they_stand_for(void **state)
   for (unsigned i = 0; i < n; i++)
     for (unsigned j = 0; j < i; j++)
       assert_int_not_equal(keys[i], keys[j]);
+  bed_free(b);
+}
+
+static void each_flush_of_fetched_code_gives_a_new_jump_key(void **state)
+{
+  struct bed *b = bed_new(PAGING_4LEVEL);
+  struct cpu *c = b->c;
+  uint64_t ram, key;
+  for (unsigned i = 0; i < 4; i++)
+    bed_map(b, c->cr3, LA + i * 4096, OLD, 12, W);
+  for (unsigned i = 0; i < 4; i++)
+    assert_true(bed_fetch(b, LA + i * 4096, &ram));
+  for (unsigned i = 0; i < 4; i++) { // those after the first are in the view all the time
+    for (unsigned j = i; j < 4; j++)
+      assert_true(bed_fetch(b, LA + j * 4096, &ram));
+    key = c->jump_key;
+    tlb_flush_page(c, LA + i * 4096);
+    assert_int_not_equal(c->jump_key, key);
+  }
+  bed_free(b);
+}
+
+static void global_code_keeps_its_jump_key_when_cr3_is_loaded(void **state)
+{
+  struct bed *b = bed_new(PAGING_4LEVEL);
+  struct cpu *c = b->c;
+  uint64_t ram, key;
+  c->cr4 |= CR4_PGE;
+  bed_mode(b);
+  bed_map(b, c->cr3, LA, OLD, 12, W | G);
+  bed_map(b, c->cr3, LA + 4096, NEW, 12, W);
+  assert_true(bed_fetch(b, LA, &ram));
+  assert_reads(b, LA + 4096, NEW);
+  key = c->jump_key;
+  uint64_t fills = tlb_stats(c).fills;
+  assert_true(cr3_write(c, c->cr3));
+  assert_int_equal(c->jump_key, key);
+  assert_reads(b, LA, OLD);
+  assert_int_equal(tlb_stats(c).fills, fills); // and its place in the view
+  remap(b, c->cr3, LA + 4096, BED_DATA + 0x7000, W);
+  assert_reads(b, LA + 4096, BED_DATA + 0x7000);
+  // With code from another page as well all is forgotten.
+  assert_true(bed_fetch(b, LA + 4096, &ram));
+  assert_true(cr3_write(c, c->cr3));
+  assert_int_not_equal(c->jump_key, key);
+  // INVLPG and write protection reach global entries of contexts that wait for being cleared.
+  assert_true(bed_write(b, LA + 8, 1));
+  tlb_set_context(c, 0, 1, true);
+  tlb_flush_asid_nonglobal(c, 0);
+  remap(b, c->cr3, LA, NEW, W | G);
+  tlb_protect_ram(c, OLD);
+  tlb_set_context(c, 0, 0, true);
+  assert_int_equal(tlb_slot(c, LA)->wtag, TLB_NONE);
+  assert_reads(b, LA, OLD);
+  tlb_set_context(c, 0, 1, true);
+  tlb_flush_asid_nonglobal(c, 0);
+  tlb_flush_page(c, LA);
+  tlb_set_context(c, 0, 0, true);
+  assert_reads(b, LA, NEW);
   bed_free(b);
 }
 
@@ -641,6 +701,8 @@ int main(void)
       cmocka_unit_test(a_change_of_the_map_keeps_translations),
       cmocka_unit_test(no_fast_write_reaches_a_protected_page),
       cmocka_unit_test(jump_keys_change_with_what_they_stand_for),
+      cmocka_unit_test(each_flush_of_fetched_code_gives_a_new_jump_key),
+      cmocka_unit_test(global_code_keeps_its_jump_key_when_cr3_is_loaded),
       cmocka_unit_test(jump_keys_tell_code_segments_apart),
       cmocka_unit_test(no_read_sees_what_a_flush_has_removed),
   };
