@@ -3,9 +3,9 @@
 // Invariants. Between fpu_enter and fpu_leave (c->mxcsr_live) the host MXCSR holds the guest's rounding,
 // FTZ and DAZ bits with all exceptions masked, and its flags are the guest's new ones, to be added to
 // c->fx.mxcsr. With c->x87_live the host x87 unit holds the guest's registers, status word and tags, and the
-// guest's control word with all exceptions masked; c->fx.fcw is the guest's own. The flags in the host's status word
-// are the guest's; ES and B are derived from them and c->fx.fcw. Outside of the slice all is in c->fx.
-// No host exception can occur. APM1 chapters 4 to 6, APM2 11.
+// guest's control word with all exceptions masked; c->fx.fcw is the guest's own. The flags in the host's
+// status word are the guest's; ES and B are derived from them and c->fx.fcw. Outside of the slice all is in
+// c->fx. No host exception can occur. APM1 chapters 4 to 6, APM2 11.
 #ifndef CPU_FPU_H
 #define CPU_FPU_H
 
@@ -21,13 +21,19 @@ enum { // MXCSR
   MXCSR_RESET = 0x1f80,
 };
 enum { // exception flags of the x87 status word and MXCSR; masks of the control word
-  FE_IE = 1, FE_DE = 2, FE_ZE = 4, FE_OE = 8, FE_UE = 16, FE_PE = 32, FE_ALL = 63,
+  FE_IE = 1,
+  FE_DE = 2,
+  FE_ZE = 4,
+  FE_OE = 8,
+  FE_UE = 16,
+  FE_PE = 32,
+  FE_ALL = 63,
 };
 enum { FSW_SF = 1u << 6, FSW_ES = 1u << 7, FSW_C1 = 1u << 9, FSW_TOP = 7u << 11, FSW_B = 1u << 15 };
 enum { FCW_RESET = 0x40, FCW_INIT = 0x37f };
 
-void fpu_reset(struct cpu *c); // RESET#: x87, MMX, XMM, YMM, MXCSR; not at INIT
-void fpu_init(struct cpu *c);  // what FNINIT does
+void fpu_reset(struct cpu *c);    // RESET#: x87, MMX, XMM, YMM, MXCSR; not at INIT
+void fpu_init(struct cpu *c);     // what FNINIT does
 void fpu_top_zero(struct cpu *c); // TOP = 0 with the registers where they are; c->fx must be current
 
 // Around a slice; calls must pair. Nothing else in the host program may depend on MXCSR in between.

@@ -34,7 +34,8 @@ static void detect(struct host_code *h)
   bool *i = h->isa;
   // Part of x86-64 itself.
   i[ZYDIS_ISA_SET_X87] = i[ZYDIS_ISA_SET_FCMOV] = i[ZYDIS_ISA_SET_PPRO] = i[ZYDIS_ISA_SET_PENTIUMMMX] = true;
-  i[ZYDIS_ISA_SET_SSE] = i[ZYDIS_ISA_SET_SSE2] = i[ZYDIS_ISA_SET_SSE2MMX] = i[ZYDIS_ISA_SET_SSE_PREFETCH] = true;
+  i[ZYDIS_ISA_SET_SSE] = i[ZYDIS_ISA_SET_SSE2] = i[ZYDIS_ISA_SET_SSE2MMX] = i[ZYDIS_ISA_SET_SSE_PREFETCH] =
+      true;
   i[ZYDIS_ISA_SET_PREFETCH_NOP] = true;
   i[ZYDIS_ISA_SET_SSE3] = i[ZYDIS_ISA_SET_SSE3X87] = c & bit_SSE3;
   i[ZYDIS_ISA_SET_SSSE3] = i[ZYDIS_ISA_SET_SSSE3MMX] = c & bit_SSSE3;

@@ -11,7 +11,7 @@ enum {
   HOST_SLOTS = 1 << 17,   // of the hash, a power of two
   HOST_STUB_MAX = 512,    // bytes of one stub
 };
-_Static_assert(BLOCK_MAX * (HOST_STUB_MAX + 16) < HOST_MARGIN, "one block fits into the margin");
+_Static_assert(BLOCK_MAX *(HOST_STUB_MAX + 16) < HOST_MARGIN, "one block fits into the margin");
 
 struct host_code {
   uint8_t *rw; // one memory, mapped twice: nothing is writable and executable at one address
@@ -22,8 +22,8 @@ struct host_code {
   ZydisDecoder decoder; // to check what was encoded
 };
 
-// A stub is called with struct cpu in rdi and the address of the memory operand, if there is one, in rsi. It keeps
-// all registers but rax, rcx, rdx, r8..r10 and the vector registers, and uses no stack.
+// A stub is called with struct cpu in rdi and the address of the memory operand, if there is one, in rsi. It
+// keeps all registers but rax, rcx, rdx, r8..r10 and the vector registers, and uses no stack.
 
 struct emit {
   uint8_t code[HOST_STUB_MAX];
@@ -68,16 +68,17 @@ static inline unsigned host_size(const struct op *op)
 op_fn *run_load(unsigned size, bool align);
 op_fn *run_store(unsigned size, bool align);
 void run_nop(struct cpu *c, const struct op *op);
-void run_prot(struct cpu *c, const struct op *op);       // register form that real mode does not have
+void run_prot(struct cpu *c, const struct op *op); // register form that real mode does not have
 void run_prot_load(struct cpu *c, const struct op *op);
-void run_mmx(struct cpu *c, const struct op *op);        // MMX, and x87 with all exceptions masked
+void run_mmx(struct cpu *c, const struct op *op); // MMX, and x87 with all exceptions masked
 void run_mmx_load(struct cpu *c, const struct op *op);
 void run_mmx_store(struct cpu *c, const struct op *op);
 void run_x87(struct cpu *c, const struct op *op);
 op_fn *run_x87_mem(unsigned size, bool store);
-void run_checked(struct cpu *c, const struct op *op);    // anything, with exceptions unmasked
+void run_checked(struct cpu *c, const struct op *op); // anything, with exceptions unmasked
 
-// ---- what handlers call off the fast path, through the thunks of cpu/cold.S: they keep all registers but rax ----
+// ---- what handlers call off the fast path, through the thunks of cpu/cold.S: they keep all registers but
+// rax ----
 
 // The memory operand, copied to c->host_buf; 0 after a fault.
 uint64_t host_slow_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size);
@@ -88,12 +89,12 @@ uint64_t host_slow_vec_store(struct cpu *c, const struct op *op, uint64_t la, un
 // 0 and #GP(0), unless MXCSR.MM allows a legacy SSE operand to be misaligned.
 uint64_t host_slow_misaligned(struct cpu *c, const struct op *op);
 
-#define COLD_HOST(name)                                                                             \
-  static inline uint64_t cold_##name(struct cpu *c, const struct op *op, uint64_t la, unsigned size) \
-  {                                                                                                 \
-    uint64_t v;                                                                                     \
-    __asm__ volatile("call thunk_" #name : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS); \
-    return v;                                                                                       \
+#define COLD_HOST(name)                                                                                      \
+  static inline uint64_t cold_##name(struct cpu *c, const struct op *op, uint64_t la, unsigned size)         \
+  {                                                                                                          \
+    uint64_t v;                                                                                              \
+    __asm__ volatile("call thunk_" #name : "=a"(v) : "D"(c), "S"(op), "d"(la), "c"(size) : COLD_CLOBBERS);   \
+    return v;                                                                                                \
   }
 COLD_HOST(host_load)
 COLD_HOST(host_run_store)

@@ -18,7 +18,7 @@ union gather {
     uint8_t index_size; // bytes: 4 or 8
     uint8_t size;       // of an element
     uint8_t count;
-    uint8_t bytes;      // of the destination
+    uint8_t bytes; // of the destination
   };
 };
 
@@ -129,7 +129,8 @@ static void op_mask_store(struct cpu *c, const struct op *op)
 
 // ---- MASKMOVDQU, MASKMOVQ: to seg:[rDI], byte by byte ----
 
-static bool mask_bytes(struct cpu *c, const struct op *op, const uint8_t *data, const uint8_t *mask, unsigned n)
+static bool mask_bytes(struct cpu *c, const struct op *op, const uint8_t *data, const uint8_t *mask,
+                       unsigned n)
 {
   uint64_t la = op_ea(c, op, n, ACC_WRITE);
   if (c->faulted)
@@ -156,9 +157,9 @@ static uint64_t mmx_get(unsigned n)
 {
   uint64_t v = 0;
   switch (n & 7) {
-#define GET(k)                                                                                      \
-  case k:                                                                                           \
-    __asm__ volatile("movq %%mm" #k ", %0" : "=m"(v));                                              \
+#define GET(k)                                                                                               \
+  case k:                                                                                                    \
+    __asm__ volatile("movq %%mm" #k ", %0" : "=m"(v));                                                       \
     break;
     GET(0)
     GET(1)
@@ -203,7 +204,8 @@ static void op_vzero(struct cpu *c, const struct op *op)
 
 static op_fn *select_gather(struct op *op, const ZydisDecodedOperand *zo, unsigned size, unsigned index_size)
 {
-  unsigned dst = zo[0].size / 8, index = ZydisRegisterGetClass(zo[1].mem.index) == ZYDIS_REGCLASS_YMM ? 32 : 16;
+  unsigned dst = zo[0].size / 8,
+           index = ZydisRegisterGetClass(zo[1].mem.index) == ZYDIS_REGCLASS_YMM ? 32 : 16;
   unsigned by_index = index / index_size, by_dst = dst / size;
   union gather g = {.imm = 0};
   g.index = ZydisRegisterGetId(zo[1].mem.index);
@@ -230,7 +232,8 @@ static op_fn *select_mask(struct op *op, const ZydisDecodedOperand *zo, unsigned
   return store ? op_mask_store : op_mask_load;
 }
 
-static op_fn *select_rdi(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo, op_fn *fn)
+static op_fn *select_rdi(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo,
+                         op_fn *fn)
 {
   int regs[2] = {0, 0};
   for (unsigned i = 0, n = 0; i < zi->operand_count && n < 2; i++)

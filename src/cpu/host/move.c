@@ -19,38 +19,42 @@ static inline word64 *half(struct cpu *c, unsigned n, unsigned which)
 }
 
 // Loads of 16 and 32 bytes; `body` uses p.
-#define LOADER(name, size, align, body)                                                             \
-  static void name(struct cpu *c, const struct op *op)                                              \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_READ, la);                                                                  \
-    if ((align) && unlikely(la & ((size) - 1)) && !cold_host_misaligned(c, op))                               \
-      return;                                                                                       \
-    const struct tlbe *e = tlb_slot(c, la);                                                         \
-    const uint8_t *p = (const uint8_t *)(la + e->add);                                              \
-    if (unlikely(!tlb_hit(e->rtag, la, size)) && !(p = (const uint8_t *)cold_host_load(c, op, la, size)))                 \
-      return;                                                                                       \
-    body;                                                                                           \
-    NEXT(c, op);                                                                                    \
+#define LOADER(name, size, align, body)                                                                      \
+  static void name(struct cpu *c, const struct op *op)                                                       \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_READ, la);                                                                           \
+    if ((align) && unlikely(la & ((size)-1)) && !cold_host_misaligned(c, op))                                \
+      return;                                                                                                \
+    const struct tlbe *e = tlb_slot(c, la);                                                                  \
+    const uint8_t *p = (const uint8_t *)(la + e->add);                                                       \
+    if (unlikely(!tlb_hit(e->rtag, la, size)) && !(p = (const uint8_t *)cold_host_load(c, op, la, size)))    \
+      return;                                                                                                \
+    body;                                                                                                    \
+    NEXT(c, op);                                                                                             \
   }
-#define STORER(name, size, align)                                                                   \
-  static void name(struct cpu *c, const struct op *op)                                              \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_WRITE, la);                                                                 \
-    if ((align) && unlikely(la & ((size) - 1)) && !cold_host_misaligned(c, op))                               \
-      return;                                                                                       \
-    const struct tlbe *e = tlb_slot(c, la);                                                         \
-    if (likely(tlb_hit(e->wtag, la, size)))                                                         \
-      memcpy((void *)(la + e->add), c->v[op->reg], size);                                           \
-    else if (!cold_host_vec_store(c, op, la, size))                                            \
-      return;                                                                                       \
-    NEXT(c, op);                                                                                    \
+#define STORER(name, size, align)                                                                            \
+  static void name(struct cpu *c, const struct op *op)                                                       \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_WRITE, la);                                                                          \
+    if ((align) && unlikely(la & ((size)-1)) && !cold_host_misaligned(c, op))                                \
+      return;                                                                                                \
+    const struct tlbe *e = tlb_slot(c, la);                                                                  \
+    if (likely(tlb_hit(e->wtag, la, size)))                                                                  \
+      memcpy((void *)(la + e->add), c->v[op->reg], size);                                                    \
+    else if (!cold_host_vec_store(c, op, la, size))                                                          \
+      return;                                                                                                \
+    NEXT(c, op);                                                                                             \
   }
 
 #define LEGACY16 *vec(c, op->reg) = *(const pair *)p
-#define VEX16    *vec(c, op->reg) = *(const pair *)p, vec(c, op->reg)[1] = (pair){0, 0}
-#define VEX32    *vec(c, op->reg) = *(const pair *)p, vec(c, op->reg)[1] = ((const pair *)p)[1]
+#define VEX16                                                                                                \
+  *vec(c, op->reg) = *(const pair *)p, vec(c, op->reg)[1] = (pair)                                           \
+  {                                                                                                          \
+    0, 0                                                                                                     \
+  }
+#define VEX32 *vec(c, op->reg) = *(const pair *)p, vec(c, op->reg)[1] = ((const pair *)p)[1]
 
 LOADER(ld16, 16, false, LEGACY16)
 LOADER(ld16a, 16, true, LEGACY16)
@@ -70,68 +74,68 @@ static void mv16(struct cpu *c, const struct op *op)
 }
 
 // Scalars: the rest of the 128 bits becomes 0; VEX: of the 256.
-#define SCALAR(bits)                                                                                \
-  static void ld##bits(struct cpu *c, const struct op *op)                                          \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    uint##bits##_t x;                                                                               \
-    LOAD(c, op, bits, x, la);                                                                       \
-    *vec(c, op->reg) = (pair){x, 0};                                                                \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void vld##bits(struct cpu *c, const struct op *op)                                         \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    uint##bits##_t x;                                                                               \
-    LOAD(c, op, bits, x, la);                                                                       \
-    *vec(c, op->reg) = (pair){x, 0};                                                                \
-    vec(c, op->reg)[1] = (pair){0, 0};                                                              \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void st##bits(struct cpu *c, const struct op *op)                                          \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, bits / 8, ACC_WRITE, la);                                                             \
-    STORE(c, op, bits, la, (uint##bits##_t)*half(c, op->reg, 0));                                   \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void from_gpr##bits(struct cpu *c, const struct op *op)                                    \
-  {                                                                                                 \
-    *vec(c, op->reg) = (pair){(uint##bits##_t)REG64(c, op->rm), 0};                                 \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void vfrom_gpr##bits(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    *vec(c, op->reg) = (pair){(uint##bits##_t)REG64(c, op->rm), 0};                                 \
-    vec(c, op->reg)[1] = (pair){0, 0};                                                              \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void to_gpr##bits(struct cpu *c, const struct op *op)                                      \
-  {                                                                                                 \
-    REG64(c, op->rm) = (uint##bits##_t)*half(c, op->reg, 0);                                        \
-    NEXT(c, op);                                                                                    \
+#define SCALAR(bits)                                                                                         \
+  static void ld##bits(struct cpu *c, const struct op *op)                                                   \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    uint##bits##_t x;                                                                                        \
+    LOAD(c, op, bits, x, la);                                                                                \
+    *vec(c, op->reg) = (pair){x, 0};                                                                         \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void vld##bits(struct cpu *c, const struct op *op)                                                  \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    uint##bits##_t x;                                                                                        \
+    LOAD(c, op, bits, x, la);                                                                                \
+    *vec(c, op->reg) = (pair){x, 0};                                                                         \
+    vec(c, op->reg)[1] = (pair){0, 0};                                                                       \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void st##bits(struct cpu *c, const struct op *op)                                                   \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, bits / 8, ACC_WRITE, la);                                                                      \
+    STORE(c, op, bits, la, (uint##bits##_t) * half(c, op->reg, 0));                                          \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void from_gpr##bits(struct cpu *c, const struct op *op)                                             \
+  {                                                                                                          \
+    *vec(c, op->reg) = (pair){(uint##bits##_t)REG64(c, op->rm), 0};                                          \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void vfrom_gpr##bits(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    *vec(c, op->reg) = (pair){(uint##bits##_t)REG64(c, op->rm), 0};                                          \
+    vec(c, op->reg)[1] = (pair){0, 0};                                                                       \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void to_gpr##bits(struct cpu *c, const struct op *op)                                               \
+  {                                                                                                          \
+    REG64(c, op->rm) = (uint##bits##_t) * half(c, op->reg, 0);                                               \
+    NEXT(c, op);                                                                                             \
   }
 SCALAR(32)
 SCALAR(64)
 
-#define HALF(n)                                                                                     \
-  static void ld_half##n(struct cpu *c, const struct op *op)                                        \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, 8, ACC_READ, la);                                                                     \
-    uint64_t x;                                                                                     \
-    LOAD(c, op, 64, x, la);                                                                         \
-    *half(c, op->reg, n) = x;                                                                       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void st_half##n(struct cpu *c, const struct op *op)                                        \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, 8, ACC_WRITE, la);                                                                    \
-    STORE(c, op, 64, la, *half(c, op->reg, n));                                                     \
-    NEXT(c, op);                                                                                    \
+#define HALF(n)                                                                                              \
+  static void ld_half##n(struct cpu *c, const struct op *op)                                                 \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, 8, ACC_READ, la);                                                                              \
+    uint64_t x;                                                                                              \
+    LOAD(c, op, 64, x, la);                                                                                  \
+    *half(c, op->reg, n) = x;                                                                                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void st_half##n(struct cpu *c, const struct op *op)                                                 \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, 8, ACC_WRITE, la);                                                                             \
+    STORE(c, op, 64, la, *half(c, op->reg, n));                                                              \
+    NEXT(c, op);                                                                                             \
   }
 HALF(0)
 HALF(1)
@@ -190,7 +194,8 @@ static bool is_mem(const ZydisDecodedOperand *o)
 }
 
 // Whole-register moves: destination and source in zo[0] and zo[1].
-static op_fn *whole(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo, bool align)
+static op_fn *whole(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo,
+                    bool align)
 {
   bool vex = zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
   const ZydisDecodedOperand *reg = is_mem(&zo[0]) ? &zo[1] : &zo[0];

@@ -1,8 +1,8 @@
 // Handlers that run stubs: they find the memory operand, and deal with unmasked exceptions.
 //
-// The plain ones (run_load, run_store) serve SSE and AVX with all exceptions masked: the flags gather in the host's
-// MXCSR. The x87 ones see to it that the guest's registers are in the host. run_checked serves every form
-// while the guest has exceptions unmasked; there an instruction's own flags decide whether it completes.
+// The plain ones (run_load, run_store) serve SSE and AVX with all exceptions masked: the flags gather in the
+// host's MXCSR. The x87 ones see to it that the guest's registers are in the host. run_checked serves every
+// form while the guest has exceptions unmasked; there an instruction's own flags decide whether it completes.
 #include <string.h>
 
 #include "cpu/fpu.h"
@@ -49,22 +49,22 @@ uint64_t host_slow_misaligned(struct cpu *c, const struct op *op)
 }
 
 // A misaligned operand, where alignment counts, goes through the buffer if it may be there at all.
-#define LOADER(name, size, align)                                                                   \
-  static void name(struct cpu *c, const struct op *op)                                              \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_READ, la);                                                                  \
-    const struct tlbe *e = tlb_slot(c, la);                                                         \
-    void *p = (void *)(la + e->add);                                                                \
-    if (unlikely(!tlb_hit(e->rtag, la, size) || ((align) && (la & ((size) - 1))))) {                \
-      if ((align) && (la & ((size) - 1)) && !cold_host_misaligned(c, op))                           \
-        return;                                                                                     \
-      p = (void *)cold_host_load(c, op, la, size);                                                  \
-      if (!p)                                                                                       \
-        return;                                                                                     \
-    }                                                                                               \
-    host_call(c, op, p);                                                                            \
-    NEXT(c, op);                                                                                    \
+#define LOADER(name, size, align)                                                                            \
+  static void name(struct cpu *c, const struct op *op)                                                       \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_READ, la);                                                                           \
+    const struct tlbe *e = tlb_slot(c, la);                                                                  \
+    void *p = (void *)(la + e->add);                                                                         \
+    if (unlikely(!tlb_hit(e->rtag, la, size) || ((align) && (la & ((size)-1))))) {                           \
+      if ((align) && (la & ((size)-1)) && !cold_host_misaligned(c, op))                                      \
+        return;                                                                                              \
+      p = (void *)cold_host_load(c, op, la, size);                                                           \
+      if (!p)                                                                                                \
+        return;                                                                                              \
+    }                                                                                                        \
+    host_call(c, op, p);                                                                                     \
+    NEXT(c, op);                                                                                             \
   }
 LOADER(load_1, 1, false)
 LOADER(load_2, 2, false)
@@ -75,21 +75,21 @@ LOADER(load_16a, 16, true)
 LOADER(load_32, 32, false)
 LOADER(load_32a, 32, true)
 
-#define STORER(name, size, align)                                                                   \
-  static void name(struct cpu *c, const struct op *op)                                              \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_WRITE, la);                                                                 \
-    const struct tlbe *e = tlb_slot(c, la);                                                         \
-    if (unlikely(!tlb_hit(e->wtag, la, size) || ((align) && (la & ((size) - 1))))) {                \
-      if ((align) && (la & ((size) - 1)) && !cold_host_misaligned(c, op))                           \
-        return;                                                                                     \
-      if (!cold_host_run_store(c, op, la, size))                                                    \
-        return;                                                                                     \
-    } else {                                                                                        \
-      host_call(c, op, (void *)(la + e->add));                                                      \
-    }                                                                                               \
-    NEXT(c, op);                                                                                    \
+#define STORER(name, size, align)                                                                            \
+  static void name(struct cpu *c, const struct op *op)                                                       \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_WRITE, la);                                                                          \
+    const struct tlbe *e = tlb_slot(c, la);                                                                  \
+    if (unlikely(!tlb_hit(e->wtag, la, size) || ((align) && (la & ((size)-1))))) {                           \
+      if ((align) && (la & ((size)-1)) && !cold_host_misaligned(c, op))                                      \
+        return;                                                                                              \
+      if (!cold_host_run_store(c, op, la, size))                                                             \
+        return;                                                                                              \
+    } else {                                                                                                 \
+      host_call(c, op, (void *)(la + e->add));                                                               \
+    }                                                                                                        \
+    NEXT(c, op);                                                                                             \
   }
 STORER(store_1, 1, false)
 STORER(store_2, 2, false)
@@ -193,7 +193,8 @@ void run_mmx_load(struct cpu *c, const struct op *op)
     host_gp(c, op);
     return;
   }
-  void *p = (op->reg & HA_ALIGN) && (la & (size - 1)) ? (void *)cold_host_load(c, op, la, size) : load_operand(c, op, la, size);
+  void *p = (op->reg & HA_ALIGN) && (la & (size - 1)) ? (void *)cold_host_load(c, op, la, size)
+                                                      : load_operand(c, op, la, size);
   if (!p)
     return;
   host_need_x87(c);
@@ -248,29 +249,29 @@ void run_x87(struct cpu *c, const struct op *op)
 }
 
 // One for each size of operand, for speed.
-#define X87(size)                                                                                   \
-  static void x87_load_##size(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_READ, la);                                                                  \
-    void *p = load_operand(c, op, la, size);                                                        \
-    if (!p)                                                                                         \
-      return;                                                                                       \
-    host_need_x87(c);                                                                               \
-    note_ip(c, op);                                                                                 \
-    note_mem(c, op, la);                                                                            \
-    host_call(c, op, p);                                                                            \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void x87_store_##size(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, size, ACC_WRITE, la);                                                                 \
-    if (!store_operand(c, op, la, size))                                                            \
-      return;                                                                                       \
-    note_ip(c, op);                                                                                 \
-    note_mem(c, op, la);                                                                            \
-    NEXT(c, op);                                                                                    \
+#define X87(size)                                                                                            \
+  static void x87_load_##size(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_READ, la);                                                                           \
+    void *p = load_operand(c, op, la, size);                                                                 \
+    if (!p)                                                                                                  \
+      return;                                                                                                \
+    host_need_x87(c);                                                                                        \
+    note_ip(c, op);                                                                                          \
+    note_mem(c, op, la);                                                                                     \
+    host_call(c, op, p);                                                                                     \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void x87_store_##size(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, size, ACC_WRITE, la);                                                                          \
+    if (!store_operand(c, op, la, size))                                                                     \
+      return;                                                                                                \
+    note_ip(c, op);                                                                                          \
+    note_mem(c, op, la);                                                                                     \
+    NEXT(c, op);                                                                                             \
   }
 X87(2)
 X87(4)
@@ -300,9 +301,9 @@ struct env32 {
   uint32_t fcw, fsw, ftw, fip, fcs, fdp, fds;
 };
 
-// Runs an x87 stub with the guest's own control word: the host's unit then does what the guest's would, stores
-// and pops left out included, and reports at the next waiting instruction, of which there is none before FNSTENV.
-// Returns the flags that the instruction raised.
+// Runs an x87 stub with the guest's own control word: the host's unit then does what the guest's would,
+// stores and pops left out included, and reports at the next waiting instruction, of which there is none
+// before FNSTENV. Returns the flags that the instruction raised.
 static uint32_t x87_unmasked(struct cpu *c, const struct op *op, void *mem)
 {
   uint16_t before, fcw = c->fx.fcw;
@@ -344,8 +345,9 @@ static void vec_restore(struct cpu *c, const struct vec_state *s)
 }
 
 // Runs an SSE stub on trial: if it raised an exception that is not masked, everything is put back, the flags
-// stay in MXCSR, and #XF (or #UD without CR4.OSXMMEXCPT) is raised. APM1 4.10. One thing is not exact: PE beside an
-// unmasked overflow or underflow comes from the masked result, the processor's from one of unbounded exponent.
+// stay in MXCSR, and #XF (or #UD without CR4.OSXMMEXCPT) is raised. APM1 4.10. One thing is not exact: PE
+// beside an unmasked overflow or underflow comes from the masked result, the processor's from one of
+// unbounded exponent.
 static bool sse_unmasked(struct cpu *c, const struct op *op, void *mem)
 {
   struct vec_state s;

@@ -189,6 +189,8 @@ bool host_select(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
   struct shape s = look(zi, zo);
   if ((op->fn = forbidden(&s, mode)))
     return true;
+  if (s.vex)
+    op->flags |= OPF_VEX;
   bool unmasked = (s.vec && (mode & MODE_XMASK)) || ((s.x87 || s.mmx) && (mode & MODE_FMASK));
 
   if (zi->meta.isa_set == ZYDIS_ISA_SET_SSE4A)
@@ -212,8 +214,6 @@ bool host_select(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
     op->reg |= zi->opcode & 7;
     op->rm = zi->raw.modrm.mod << 6 | zi->raw.modrm.reg << 3 | zi->raw.modrm.rm;
   }
-  if (s.vex)
-    op->flags |= OPF_VEX;
   bool prot = s.vex && !s.vec && !(mode & MODE_CS64);
   bool direct = !s.mem && !unmasked && !prot && !s.x87 && !s.mmx;
   op->ptr = stub_make(h, zi, zo, direct ? STUB_NEXT : STUB_RET);

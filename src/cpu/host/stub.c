@@ -1,8 +1,8 @@
 // Makes a stub: loads, the instruction encoded anew, stores.
 //
-// In a stub rdi is struct cpu and rsi the memory operand. Vector registers keep their guest number, rax, rcx and rdx
-// too (instructions name them implicitly); other general registers become r8..r10. MMX and x87 registers are live
-// in the host (fpu.h). Flags go through rax: LAHF and SETO, as in c->fl.
+// In a stub rdi is struct cpu and rsi the memory operand. Vector registers keep their guest number, rax, rcx
+// and rdx too (instructions name them implicitly); other general registers become r8..r10. MMX and x87
+// registers are live in the host (fpu.h). Flags go through rax: LAHF and SETO, as in c->fl.
 #include <string.h>
 
 #include "cpu/host/code.h"
@@ -29,10 +29,10 @@ static void put(struct emit *e, const void *p, unsigned n)
     e->len = sizeof e->code + 1; // found at the end
   }
 }
-#define PUT(e, ...)                                                                                 \
-  do {                                                                                              \
-    const uint8_t b_[] = {__VA_ARGS__};                                                             \
-    put((e), b_, sizeof b_);                                                                        \
+#define PUT(e, ...)                                                                                          \
+  do {                                                                                                       \
+    const uint8_t b_[] = {__VA_ARGS__};                                                                      \
+    put((e), b_, sizeof b_);                                                                                 \
   } while (0)
 
 static void put32(struct emit *e, uint32_t v)
@@ -50,7 +50,8 @@ static void put_gpr(struct emit *e, bool store, unsigned hostid, unsigned guest)
 static void put_vec(struct emit *e, const struct plan *p, bool store, unsigned n)
 {
   if (p->vex)
-    PUT(e, 0xc5, (n & 8 ? 0x78 : 0xf8) | (p->wide || store ? 4 : 0), store ? 0x11 : 0x10, 0x87 | (n & 7) << 3);
+    PUT(e, 0xc5, (n & 8 ? 0x78 : 0xf8) | (p->wide || store ? 4 : 0), store ? 0x11 : 0x10,
+        0x87 | (n & 7) << 3);
   else if (n & 8)
     PUT(e, 0x44, 0x0f, store ? 0x11 : 0x10, 0x87 | (n & 7) << 3);
   else
@@ -186,9 +187,9 @@ static bool encode(struct host_code *h, const ZydisDecodedInstruction *zi, const
       if (!same)
         break;
       if (b->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        same = a->size == b->size && b->mem.base == ZYDIS_REGISTER_RSI && b->mem.index == ZYDIS_REGISTER_NONE &&
-               b->mem.type == ZYDIS_MEMOP_TYPE_MEM && b->mem.disp.value == 0 &&
-               b->mem.segment == ZYDIS_REGISTER_DS;
+        same = a->size == b->size && b->mem.base == ZYDIS_REGISTER_RSI &&
+               b->mem.index == ZYDIS_REGISTER_NONE && b->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+               b->mem.disp.value == 0 && b->mem.segment == ZYDIS_REGISTER_DS;
       } else if (b->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         ZydisRegisterClass class = ZydisRegisterGetClass(b->reg.value);
         if (class == ZYDIS_REGCLASS_FLAGS)
@@ -197,10 +198,10 @@ static bool encode(struct host_code *h, const ZydisDecodedInstruction *zi, const
         bool gpr = class == ZYDIS_REGCLASS_GPR8 || class == ZYDIS_REGCLASS_GPR16 ||
                    class == ZYDIS_REGCLASS_GPR32 || class == ZYDIS_REGCLASS_GPR64;
         if (gpr) // of those, only what the stub may touch
-          same &= ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64,
-                                                                      b->reg.value)) <= 2 ||
-                  ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64,
-                                                                      b->reg.value)) >= 8;
+          same &= ZydisRegisterGetId(
+                      ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, b->reg.value)) <= 2 ||
+                  ZydisRegisterGetId(
+                      ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, b->reg.value)) >= 8;
         else
           same &= a->reg.value == b->reg.value;
       } else if (b->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
@@ -223,7 +224,7 @@ const void *stub_make(struct host_code *h, const ZydisDecodedInstruction *zi, co
   rq.prefixes = 0;
   rq.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_NONE;
   rq.allowed_encodings = zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? ZYDIS_ENCODABLE_ENCODING_VEX
-                                                                         : ZYDIS_ENCODABLE_ENCODING_LEGACY;
+                                                                        : ZYDIS_ENCODABLE_ENCODING_LEGACY;
   struct plan p;
   uint8_t code[16];
   ZyanUSize len;

@@ -1,7 +1,7 @@
 // Control and environment of the x87 unit, MXCSR, FXSAVE and FXRSTOR. APM1 6.2, 11.4; APM5.
 //
-// All work on c->fx: fpu_sync makes it current before it is stored, fpu_take before it is loaded. A load checks and
-// reads everything before it changes anything.
+// All work on c->fx: fpu_sync makes it current before it is stored, fpu_take before it is loaded. A load
+// checks and reads everything before it changes anything.
 #include "cpu/insn/fpstate.h"
 
 #include <string.h>

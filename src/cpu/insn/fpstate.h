@@ -4,7 +4,8 @@
 
 #include "cpu/insn.h"
 
-insn_fn x_fninit, x_fnclex, x_fldcw, x_fnstcw, x_fnstsw, x_fwait, x_fnstenv, x_fldenv, x_fnsave, x_frstor, x_emms;
+insn_fn x_fninit, x_fnclex, x_fldcw, x_fnstcw, x_fnstsw, x_fwait, x_fnstenv, x_fldenv, x_fnsave, x_frstor,
+    x_emms;
 insn_fn x_fnop87, x_ldmxcsr, x_stmxcsr;
 insn_fn x_fxsave, x_fxrstor, x_fxsave64, x_fxrstor64;
 insn_fn x_xsave, x_xsave64, x_xsaveopt, x_xsaveopt64, x_xsavec, x_xsavec64, x_xrstor, x_xrstor64;

@@ -1,7 +1,7 @@
 // XSAVE and its kin, XGETBV, XSETBV. APM2 11.5; offsets of components come from the CPU model.
 //
-// Components: x87, SSE, AVX (the upper halves of YMM0..15), PKRU. A component is in use when it differs from its
-// initial state; that is worked out when asked for, so the answer depends on nothing but the registers.
+// Components: x87, SSE, AVX (the upper halves of YMM0..15), PKRU. A component is in use when it differs from
+// its initial state; that is worked out when asked for, so the answer depends on nothing but the registers.
 #include <string.h>
 
 #include "cpu/fpu.h"
@@ -102,9 +102,11 @@ static bool save(struct cpu *c, const struct op *op, enum kind kind, bool wide)
 
   uint32_t avx = offset_of(header[1], 2), pkru = offset_of(header[1], 9);
   unsigned n = vectors(c);
-  if (((put & XCR0_X87) && (!mem_probe_write(c, op, la, 160))) || (mxcsr && !mem_probe_write(c, op, la + 24, 8)) ||
+  if (((put & XCR0_X87) && (!mem_probe_write(c, op, la, 160))) ||
+      (mxcsr && !mem_probe_write(c, op, la + 24, 8)) ||
       ((put & XCR0_SSE) && !mem_probe_write(c, op, la + 160, n * 16)) ||
-      !mem_probe_write(c, op, la + LEGACY, 16) || ((put & XCR0_AVX) && !mem_probe_write(c, op, la + avx, n * 16)) ||
+      !mem_probe_write(c, op, la + LEGACY, 16) ||
+      ((put & XCR0_AVX) && !mem_probe_write(c, op, la + avx, n * 16)) ||
       ((put & XCR0_PKRU) && !mem_probe_write(c, op, la + pkru, 8)))
     return false;
 

@@ -18,7 +18,6 @@ static void on_fpe(int sig, siginfo_t *info, void *context)
   ucontext_t *u = context;
   running->trapped = true;
   u->uc_mcontext.gregs[REG_RIP] = (intptr_t)(running->code + (native_after - native_begin));
-
 }
 
 bool native_init(struct native *n)

@@ -395,7 +395,8 @@ static void xsetbv_takes_only_what_the_model_has(void **state)
   static const struct {
     uint64_t v;
     bool good;
-  } t[] = {{1, true}, {3, true}, {7, true}, {0x207, true}, {0, false}, {5, false}, {0xf, false}, {1ull << 63 | 1, false}};
+  } t[] = {{1, true},  {3, true},  {7, true},    {0x207, true},
+           {0, false}, {5, false}, {0xf, false}, {1ull << 63 | 1, false}};
   for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
     set_mask(f, t[i].v);
     f->c->r[RCX] = 0;
@@ -438,7 +439,8 @@ static bool run(struct fixture *f, const uint8_t *b, unsigned n, ZydisMachineMod
   ZydisDecodedInstruction zi;
   ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
   struct op ops[2] = {{.base = REG_ZERO * 8, .idx = REG_ZERO * 8, .asz = 3, .seg = SEG_DS}};
-  ZydisDecoderInit(&d, width, width == ZYDIS_MACHINE_MODE_LONG_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+  ZydisDecoderInit(&d, width,
+                   width == ZYDIS_MACHINE_MODE_LONG_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
   assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, b, n, &zi, zo)));
   ops[0].len = zi.length;
   ops[0].row = zi.mnemonic;
@@ -458,8 +460,9 @@ static bool run(struct fixture *f, const uint8_t *b, unsigned n, ZydisMachineMod
   fpu_leave(f->c);
   return !f->c->faulted;
 }
-#define RUN(f, mode, ...) run((f), (const uint8_t[]){__VA_ARGS__}, sizeof(uint8_t[]){__VA_ARGS__},      \
-                              ZYDIS_MACHINE_MODE_LONG_64, MODE_CS64 | MODE_FLAT | (mode))
+#define RUN(f, mode, ...)                                                                                    \
+  run((f), (const uint8_t[]){__VA_ARGS__}, sizeof(uint8_t[]){__VA_ARGS__}, ZYDIS_MACHINE_MODE_LONG_64,       \
+      MODE_CS64 | MODE_FLAT | (mode))
 
 static void set64(struct fixture *f, unsigned reg, uint64_t lo, uint64_t hi)
 {
@@ -480,7 +483,7 @@ static void extrq_and_insertq_move_bit_fields(void **state)
   assert_true(RUN(f, 0, 0x66, 0x0f, 0x78, 0xc1, 12, 8)); // extrq xmm1, 12, 8
   assert_int_equal(get64(f, 1), 0x432);
   set64(f, 1, 0xfedcba9876543210, 0);
-  set64(f, 2, 0x2010, 0); // length 16, position 32
+  set64(f, 2, 0x2010, 0);                         // length 16, position 32
   assert_true(RUN(f, 0, 0x66, 0x0f, 0x79, 0xca)); // extrq xmm1, xmm2
   assert_int_equal(get64(f, 1), 0xba98);
   set64(f, 1, 0xfedcba9876543210, 0);
@@ -489,7 +492,7 @@ static void extrq_and_insertq_move_bit_fields(void **state)
   set64(f, 3, 0xffff5a5a, 0);
   assert_true(RUN(f, 0, 0xf2, 0x0f, 0x78, 0xcb, 16, 24)); // insertq xmm1, xmm3, 16, 24
   assert_int_equal(get64(f, 1), 0xfedcba5a5a543210);
-  set64(f, 3, 0xabcd, 0x0008); // length 8, position 0
+  set64(f, 3, 0xabcd, 0x0008);                    // length 8, position 0
   assert_true(RUN(f, 0, 0xf2, 0x0f, 0x79, 0xcb)); // insertq xmm1, xmm3
   assert_int_equal(get64(f, 1), 0xfedcba5a5a5432cd);
   f->c->r[RBX] = (uintptr_t)f->page;
@@ -592,7 +595,8 @@ static void masked_moves_fault_only_for_what_they_touch(void **state)
   assert_int_equal(p[0], 1);
   f->c->v[2][31] = 0;
   assert_true(RUN(f, 0, 0xc4, 0xe2, 0x6d, 0x2e, 0x0b));
-  static const uint8_t stored[16] = {0x55, 0x55, 0x55, 0x55, 5, 6, 7, 8, 0x55, 0x55, 0x55, 0x55, 13, 14, 15, 16};
+  static const uint8_t stored[16] = {0x55, 0x55, 0x55, 0x55, 5,  6,  7,  8,
+                                     0x55, 0x55, 0x55, 0x55, 13, 14, 15, 16};
   assert_memory_equal(p, stored, 16);
 
   f->c->r[RDI] = (uintptr_t)p;
@@ -675,33 +679,62 @@ static void exceptions_leave_pointers_to_the_instruction(void **state)
   assert_int_equal(f->c->fx.fop, 0x503);
 }
 
+static void equal_forms_share_a_stub_and_a_full_arena_can_be_emptied(void **state)
+{
+  struct fixture *f = *state;
+  ZydisDecoder d;
+  ZydisDecodedInstruction zi;
+  ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+  struct op a = {.len = 0}, b;
+  ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+  unsigned made = 0;
+  for (unsigned i = 0; i < 4 << 16 && !host_code_full(f->h); i++, made++) {
+    uint8_t code[] = {0x66, 0x40 | (i >> 14 & 4) | (i >> 17 & 1), 0x0f, 0x70, 0xc0 | (i >> 8 & 0x3f), i};
+    if (i & 1 << 14) // shufps
+      memmove(code, code + 1, 5), code[2] = 0xc6, code[4] = i;
+    assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, code, sizeof code, &zi, zo)));
+    assert_true(host_select(&a, &zi, zo, f->h, MODE_CS64));
+    assert_true(host_select(&b, &zi, zo, f->h, MODE_CS64));
+    assert_ptr_equal(a.ptr, b.ptr);
+  }
+  assert_true(host_code_full(f->h));
+  assert_true(made > 20000);
+  host_code_reset(f->h);
+  assert_false(host_code_full(f->h));
+  set64(f, 1, 5, 6);
+  set64(f, 2, 7, 8);
+  assert_true(RUN(f, 0, 0x66, 0x0f, 0xd4, 0xca)); // paddq xmm1, xmm2
+  assert_int_equal(get64(f, 1), 12);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    T(fxsave_stores_what_the_host_stores),
-    T(fxrstor_brings_back_what_fxsave_stored),
-    T(fxrstor_refuses_reserved_mxcsr_bits_and_misalignment),
-    T(fast_fxsave_leaves_xmm_alone),
-    T(fnsave_stores_what_the_host_stores),
-    T(frstor_and_fldenv_load_what_the_host_loads),
-    T(fnsave_in_16_bit_formats_can_be_restored),
-    T(fldcw_keeps_the_bits_that_the_host_keeps),
-    T(pending_x87_exception_faults_at_the_next_waiting_instruction),
-    T(without_ne_the_ferr_line_tells),
-    T(wait_obeys_mp_and_ts),
-    T(xsave_and_xrstor_round_trip_in_every_form),
-    T(xrstor_refuses_bad_headers),
-    T(xsetbv_takes_only_what_the_model_has),
-    T(ldmxcsr_checks_reserved_bits),
-    T(extrq_and_insertq_move_bit_fields),
-    T(control_registers_forbid_at_decode_time),
-    T(legacy_sse_operands_must_be_aligned_unless_mxcsr_says_otherwise),
-    T(bmi_is_undefined_in_real_mode),
-    T(masked_moves_fault_only_for_what_they_touch),
-    T(gathers_keep_what_they_have_when_they_fault),
-    T(gathers_equal_the_host),
-    T(exceptions_leave_pointers_to_the_instruction),
+      T(fxsave_stores_what_the_host_stores),
+      T(fxrstor_brings_back_what_fxsave_stored),
+      T(fxrstor_refuses_reserved_mxcsr_bits_and_misalignment),
+      T(fast_fxsave_leaves_xmm_alone),
+      T(fnsave_stores_what_the_host_stores),
+      T(frstor_and_fldenv_load_what_the_host_loads),
+      T(fnsave_in_16_bit_formats_can_be_restored),
+      T(fldcw_keeps_the_bits_that_the_host_keeps),
+      T(pending_x87_exception_faults_at_the_next_waiting_instruction),
+      T(without_ne_the_ferr_line_tells),
+      T(wait_obeys_mp_and_ts),
+      T(xsave_and_xrstor_round_trip_in_every_form),
+      T(xrstor_refuses_bad_headers),
+      T(xsetbv_takes_only_what_the_model_has),
+      T(ldmxcsr_checks_reserved_bits),
+      T(extrq_and_insertq_move_bit_fields),
+      T(control_registers_forbid_at_decode_time),
+      T(legacy_sse_operands_must_be_aligned_unless_mxcsr_says_otherwise),
+      T(bmi_is_undefined_in_real_mode),
+      T(masked_moves_fault_only_for_what_they_touch),
+      T(gathers_keep_what_they_have_when_they_fault),
+      T(gathers_equal_the_host),
+      T(exceptions_leave_pointers_to_the_instruction),
+      T(equal_forms_share_a_stub_and_a_full_arena_can_be_emptied),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 // Instructions that the host executes for the guest, against the host executing the guest's bytes.
 //
-// Every encoding of every allowed instruction set is tried: registers, memory that the TLB has, memory that it has not; with
-// exceptions masked and unmasked. Not compared here: gathers and masked moves (their addresses lie in registers),
-// SSE4A (no Intel host has it), control instructions (test_fpstate).
+// Every encoding of every allowed instruction set is tried: registers, memory that the TLB has, memory that
+// it has not; with exceptions masked and unmasked. Not compared here: gathers and masked moves (their
+// addresses lie in registers), SSE4A (no Intel host has it), control instructions (test_fpstate).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,9 +24,9 @@ struct fixture {
   struct host_code *h;
   struct native n;
   ZydisDecoder d;
-  uint8_t *page;             // memory operands lie here
+  uint8_t *page; // memory operands lie here
   uint64_t seed;
-  unsigned times;            // as many rounds
+  unsigned times; // as many rounds
   bool tried[ZYDIS_MNEMONIC_MAX_VALUE + 1];
   unsigned cases, mnemonics, traps, faults;
 };
@@ -71,12 +71,25 @@ static int teardown(void **state)
 // Values that floating-point units find interesting, and plain noise.
 static void fill_floats(struct fixture *f, uint8_t *p, unsigned n)
 {
-  static const uint32_t s[] = {0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7fa00000,
-                               1, 0x007fffff, 0x00800000, 0x7f7fffff, 0x4b000001, 0x3f000000, 0x34000000, 0xcf000000};
-  static const uint64_t d[] = {0, 1ull << 63, 0x3ff0000000000000, 0xbff8000000000000, 0x7ff0000000000000,
-                               0xfff0000000000000, 0x7ff8000000000000, 0x7ff4000000000000, 1, 0x000fffffffffffff,
-                               0x0010000000000000, 0x7fefffffffffffff, 0x41e0000000000000, 0x36a0000000000001,
-                               0x47efffffe0000001, 0x3ca0000000000000};
+  static const uint32_t s[] = {0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000,
+                               0x7fc00000, 0x7fa00000, 1,          0x007fffff, 0x00800000, 0x7f7fffff,
+                               0x4b000001, 0x3f000000, 0x34000000, 0xcf000000};
+  static const uint64_t d[] = {0,
+                               1ull << 63,
+                               0x3ff0000000000000,
+                               0xbff8000000000000,
+                               0x7ff0000000000000,
+                               0xfff0000000000000,
+                               0x7ff8000000000000,
+                               0x7ff4000000000000,
+                               1,
+                               0x000fffffffffffff,
+                               0x0010000000000000,
+                               0x7fefffffffffffff,
+                               0x41e0000000000000,
+                               0x36a0000000000001,
+                               0x47efffffe0000001,
+                               0x3ca0000000000000};
   for (unsigned i = 0; i < n; i += 8) {
     uint64_t v = rnd(f);
     switch (rnd(f) & 3) {
@@ -98,9 +111,11 @@ static void fill_floats(struct fixture *f, uint8_t *p, unsigned n)
 
 static void fill_x87(struct fixture *f, uint8_t *st)
 {
-  static const uint16_t e[] = {0, 0x3fff, 0x7fff, 0x4000, 0x3ffe, 1, 0x7ffe, 0x403e, 0x43fe, 0x3c01, 0x407e, 0x3f81};
-  static const uint64_t m[] = {0, 1ull << 63, 0xc000000000000000, 0xffffffffffffffff, 0xa000000000000000, 1,
-                               0x8000000000000001, 0x8000008000000000};
+  static const uint16_t e[] = {0,      0x3fff, 0x7fff, 0x4000, 0x3ffe, 1,
+                               0x7ffe, 0x403e, 0x43fe, 0x3c01, 0x407e, 0x3f81};
+  static const uint64_t m[] = {
+      0, 1ull << 63,         0xc000000000000000, 0xffffffffffffffff, 0xa000000000000000,
+      1, 0x8000000000000001, 0x8000008000000000};
   uint64_t man = rnd(f) & 1 ? m[rnd(f) & 7] : rnd(f) | 1ull << 63;
   uint16_t ex = rnd(f) % 3 ? e[rnd(f) % 12] : 0x3fc0 + rnd(f) % 0x80;
   ex |= rnd(f) & 1 ? 0x8000 : 0;
@@ -302,9 +317,13 @@ static void vex(struct fixture *f, bool masked, unsigned rounds)
       for (unsigned op = 0; op < 256; op++)
         for (unsigned k = 0; k < rounds * f->times; k++) {
           bool mem = k & 1;
-          uint8_t b[16] = {0xc4, map | (rnd(f) & 0x80) | 0x40 | (mem ? 0x20 : rnd(f) & 0x20),
-                           pp | (rnd(f) & 0x80) | (k & 2 ? 0x78 : rnd(f) & 0x78), op,
-                           mem ? 0x03 | (rnd(f) & 0x38) : 0xc0 | (rnd(f) & 0x3f), rnd(f), 0};
+          uint8_t b[16] = {0xc4,
+                           map | (rnd(f) & 0x80) | 0x40 | (mem ? 0x20 : rnd(f) & 0x20),
+                           pp | (rnd(f) & 0x80) | (k & 2 ? 0x78 : rnd(f) & 0x78),
+                           op,
+                           mem ? 0x03 | (rnd(f) & 0x38) : 0xc0 | (rnd(f) & 0x3f),
+                           rnd(f),
+                           0};
           try(f, b, masked);
         }
 }
@@ -367,11 +386,11 @@ static void unmasked_x87_exceptions_equal_the_host(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(legacy_simd_and_integer_forms_equal_the_host, setup, teardown),
-    cmocka_unit_test_setup_teardown(vex_forms_equal_the_host, setup, teardown),
-    cmocka_unit_test_setup_teardown(x87_forms_equal_the_host, setup, teardown),
-    cmocka_unit_test_setup_teardown(unmasked_simd_exceptions_equal_the_host, setup, teardown),
-    cmocka_unit_test_setup_teardown(unmasked_x87_exceptions_equal_the_host, setup, teardown),
+      cmocka_unit_test_setup_teardown(legacy_simd_and_integer_forms_equal_the_host, setup, teardown),
+      cmocka_unit_test_setup_teardown(vex_forms_equal_the_host, setup, teardown),
+      cmocka_unit_test_setup_teardown(x87_forms_equal_the_host, setup, teardown),
+      cmocka_unit_test_setup_teardown(unmasked_simd_exceptions_equal_the_host, setup, teardown),
+      cmocka_unit_test_setup_teardown(unmasked_x87_exceptions_equal_the_host, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
