@@ -130,7 +130,8 @@ int ide_free_place(const struct ide *ide);
 // Changes the disc (NULL: takes it out). Fails while the guest has locked the tray, unless forced.
 bool ide_change_medium(struct ide_drive *d, struct blockdev *blk, bool force, struct err *e);
 
-// -device ide-hd / ide-cd: drive=, bus=ide.N, unit=, serial=, model=, ver=.
+// -device ide-hd / ide-cd. The drive is part of its controller and is freed before it. Properties: drive=,
+// bus=ide.N, unit=, serial=, model=, ver=.
 struct device *ide_hd_create(const struct device_env *env, struct opts *props, struct err *e);
 struct device *ide_cd_create(const struct device_env *env, struct opts *props, struct err *e);
 

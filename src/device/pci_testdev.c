@@ -1,5 +1,6 @@
-// pci-testdev, 1b36:0005, as QEMU documents it for guests (specs/pci-testdev): BAR 0 memory, BAR 1 ports. Each begins
-// with a header; a test, chosen by a write to its first byte, says where to write what, and counts such writes.
+// pci-testdev, 1b36:0005, as QEMU documents it for guests (specs/pci-testdev): BAR 0 memory, BAR 1 ports.
+// Each begins with a header; a test, chosen by a write to its first byte, says where to write what, and
+// counts such writes.
 //
 // There is one test in each BAR, number 0: a byte written at HEADER.
 #include "device/pci_testdev.h"
