@@ -8,6 +8,7 @@
 #include "debug/monitor.h"
 #include "debug/regs.h"
 #include "debug/statehash.h"
+#include "debug/stats.h"
 #include "machine/devices.h"
 #include "machine/machine.h"
 
@@ -92,6 +93,9 @@ static int end_of_run(struct machine *m, enum machine_end end)
            (unsigned long long)engine_instructions(&m->engine));
     fflush(stdout);
   }
+  struct err e;
+  if (m->config->stats_file && !stats_write(m, m->config->stats_file, &e))
+    return fail(&e);
   return status_of(m, end);
 }
 

@@ -21,6 +21,7 @@ STRING(initrd)
 STRING(append)
 STRING(bios)
 STRING(log_file)
+STRING(stats_file)
 FLAG(nodefaults)
 FLAG(nographic)
 FLAG(snapshot)
@@ -102,7 +103,7 @@ const struct option options[] = {
     {"nic", "none", take_net, "there is no network"},
     {"net", "none", take_net, NULL},
     {"rtc", "base=utc|localtime|DATE[,clock=...]", take_rtc, "the date at power-on"},
-    {"icount", "shift=N|auto", take_icount, "an instruction takes 2^N ns (4)"},
+    {"icount", "shift=N|auto", take_icount, "an instruction takes 2^N ns (2)"},
     {"clock", "virtual|host", take_clock, "what the guest's time follows: instructions, or the host's clock"},
     {"limit", "N", take_limit, "end after N instructions"},
     {"no-reboot", NULL, take_no_reboot, "end at a reset"},
@@ -117,6 +118,7 @@ const struct option options[] = {
     {"global", "DRIVER.PROP=VALUE", take_global, "a few that cannot matter here are accepted"},
     {"name", "TEXT", take_name, "a name for the machine"},
     {"state-hash", NULL, take_state_hash, "print a hash of memory and registers at the end"},
+    {"stats", "FILE", take_stats_file, "write what was counted to FILE at the end, as JSON"},
     {"enable-kvm", NULL, refuse_kvm, NULL},
     {"object", "TEXT", refuse_object, NULL},
     {"daemonize", NULL, refuse_daemon, NULL},
@@ -189,6 +191,8 @@ bool cli_parse(struct cli *c, int argc, char **argv, struct err *e)
 
 void cli_help(FILE *out)
 {
+  // Scripts look for QEMU's name and for a version in the fourth word before they use a program.
+  fprintf(out, "pacifica emulator version %s (options as in QEMU)\n", PACIFICA_VERSION);
   fprintf(out, "usage: pacifica [options] [disk image]\n\n");
   for (const struct option *o = options; o->name; o++) {
     if (!o->help)

@@ -6,8 +6,6 @@
 
 #include "firmware/e820.h"
 
-#define PCI64_SIZE (1ull << 36)
-
 static void describe_board(struct machine *m)
 {
   struct board *b = &m->board;
@@ -18,9 +16,7 @@ static void describe_board(struct machine *m)
   b->range[b->ranges++] = (struct board_range){.base = 0, .size = m->low_size};
   if (m->high_size)
     b->range[b->ranges++] = (struct board_range){.base = 1ull << 32, .size = m->high_size};
-  // The window for 64-bit BARs is the first 64 GB that begin behind RAM at a multiple of their size.
-  b->pci64_size = PCI64_SIZE;
-  b->pci64_base = (m->high_size + (1ull << 32) + PCI64_SIZE - 1) / PCI64_SIZE * PCI64_SIZE;
+  board_default_pci64(b);
 }
 
 // The letters of -boot order=, as the three nibbles of CMOS 38h and 3Dh.

@@ -55,9 +55,10 @@ struct config {
   char *name;
   uint32_t log_items;
   char *log_file;
+  char *stats_file; // -stats
 };
 
-#define CONFIG_NS_SHIFT 4 // 16 ns for an instruction: see docs/command-line.md
+#define CONFIG_NS_SHIFT 2 // 4 ns for an instruction: see docs/command-line.md
 
 void config_init(struct config *c);
 void config_free(struct config *c);

@@ -80,6 +80,7 @@ struct machine {
   unsigned culprit;   // of END_TRIPLE_FAULT: the CPU
   struct err trouble; // of END_BROKEN
   uint64_t host_start, virtual_start; // -clock host: two moments that are the same
+  uint64_t host_run; // ns of host time that machine_run took
   // Hooks of the floors above; all may be NULL.
   void (*on_trouble)(void *arg, struct machine *m, struct cpu *c, const char *what); // triple fault, reset
   void *hook_arg;
@@ -110,6 +111,5 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e);
 bool devices_init(struct machine *m, struct err *e);
 void devices_reset(struct machine *m);
 void devices_free(struct machine *m);
-void pci_setup(struct machine *m);
 
 #endif

@@ -110,7 +110,7 @@ static bool serve(struct machine *m)
   return !down || triple_fault(m, down);
 }
 
-enum machine_end machine_run(struct machine *m)
+static enum machine_end loop(struct machine *m)
 {
   tie_clocks(m);
   m->end = END_NONE;
@@ -141,6 +141,14 @@ enum machine_end machine_run(struct machine *m)
       return m->end;
     }
   }
+}
+
+enum machine_end machine_run(struct machine *m)
+{
+  uint64_t start = host_ns();
+  enum machine_end end = loop(m);
+  m->host_run += host_ns() - start;
+  return end;
 }
 
 void machine_stop(struct machine *m)

@@ -1,18 +1,12 @@
-// What a BIOS leaves behind, for kernels that start without one: memory types, local APICs as virtual wires,
-// interrupt controllers at the BIOS's vectors, PCI resources assigned.
+// What a BIOS leaves behind, for kernels that start without one: memory types and local APICs as virtual
+// wires here, the chips by firmware/post.c.
 #include "machine/machine.h"
 
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
 #include "device/vga.h"
+#include "firmware/post.h"
 #include "machine/devices.h"
-
-static void out8(struct machine *m, uint16_t port, uint8_t v)
-{
-  struct txn t = {.addr = port, .size = 1, .requester = TXN_FROM_CPU, .kind = TXN_WRITE, .space = TXN_IO};
-  uint64_t value = v;
-  bus_access(&m->bus, &t, &value);
-}
 
 // BKDG: RAM is write-back by default; what is not RAM below 4 GB is uncached.
 static void memory_types(const struct machine *m, struct cpu *c)
@@ -48,28 +42,11 @@ static void virtual_wire(struct cpu *c)
   lapic_mmio_write(c, LINT1, 4, 0x400);
 }
 
-// The two 8259A at vectors 08h and 70h, all inputs masked.
-static void init_pics(struct machine *m)
-{
-  static const struct {
-    uint16_t port;
-    uint8_t v;
-  } seq[] = {{0x20, 0x11}, {0xa0, 0x11}, {0x21, 0x08}, {0xa1, 0x70}, {0x21, 0x04}, {0xa1, 0x02},
-             {0x21, 0x01}, {0xa1, 0x01}, {0x21, 0xff}, {0xa1, 0xff}, {0x4d0, 0x00}, {0x4d1, 0x0c}};
-  for (unsigned i = 0; i < sizeof seq / sizeof seq[0]; i++)
-    out8(m, seq[i].port, seq[i].v);
-}
-
 void pc_setup(struct machine *m)
 {
-  bus_begin(&m->bus);
-  i440fx_open_shadow(&m->pc.host);
-  piix4pm_set_base(&m->pc.pm, BOARD_PM_BASE);
-  pci_setup(m);
-  bus_commit(&m->bus);
+  post_run(&m->bus, &m->board);
   if (machine_vga(m))
     vga_set_text_mode(machine_vga(m));
-  init_pics(m);
   for (unsigned i = 0; i < m->cpus; i++) {
     memory_types(m, m->cpu[i]);
     virtual_wire(m->cpu[i]);

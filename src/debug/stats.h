@@ -1,0 +1,12 @@
+// What was counted in a run, as JSON: for benchmarks and for people who compare runs.
+#ifndef DEBUG_STATS_H
+#define DEBUG_STATS_H
+
+#include <stdbool.h>
+
+struct err;
+struct machine;
+
+bool stats_write(struct machine *m, const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,152 @@
+"""Makes what the boot tests and ./run start: Debian's kernel, an initramfs of busybox, a GRUB CD.
+
+Everything is made on the spot in build/guest and kept there. Nothing is installed.
+As a program: guest.py DIR  makes kernel and initramfs and prints their paths.
+"""
+import glob
+import os
+import shutil
+import stat
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUSYBOX = os.environ.get("PACIFICA_BUSYBOX", "/bin/busybox")
+
+
+class Missing(Exception):
+    """Something that only the distribution can give is not there; the text says what to do."""
+
+
+def fetch_deb(dirname, package):
+    """Downloads a package without installing it and unpacks it; returns the folder."""
+    root = os.path.join(dirname, package)
+    if os.path.isdir(root):
+        return root
+    try:
+        subprocess.run(["apt-get", "download", package], cwd=dirname, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, text=True)
+        deb = sorted(glob.glob(os.path.join(dirname, glob.escape(package) + "_*.deb")))[-1]
+        subprocess.run(["dpkg", "-x", deb, root + ".new"], check=True)
+        os.unlink(deb)
+    except FileNotFoundError as e:
+        raise Missing(f"{package}: there is no {e.filename} here; set PACIFICA_KERNEL to a Linux bzImage")
+    except subprocess.CalledProcessError as e:
+        raise Missing(f"{package}: cannot be downloaded ({(e.stderr or '').strip().splitlines()[-1:]}); "
+                      "set PACIFICA_KERNEL to a Linux bzImage")
+    os.rename(root + ".new", root)
+    return root
+
+
+def kernel(dirname):
+    """Debian's kernel, or the one that PACIFICA_KERNEL names."""
+    given = os.environ.get("PACIFICA_KERNEL")
+    if given:
+        return given
+    os.makedirs(dirname, exist_ok=True)
+    have = glob.glob(os.path.join(dirname, "linux-image-*", "boot", "vmlinuz-*"))
+    if have:
+        return sorted(have)[-1]
+    try:
+        out = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], check=True, capture_output=True, text=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        raise Missing("linux-image-amd64: apt does not know it; set PACIFICA_KERNEL to a Linux bzImage")
+    names = [line.split()[-1] for line in out.stdout.splitlines() if "Depends: linux-image-" in line]
+    if not names:
+        raise Missing("linux-image-amd64: apt does not know it; run apt-get update, or set PACIFICA_KERNEL")
+    root = fetch_deb(dirname, names[0])
+    return sorted(glob.glob(os.path.join(root, "boot", "vmlinuz-*")))[-1]
+
+
+def memtest(dirname):
+    os.makedirs(dirname, exist_ok=True)
+    return os.path.join(fetch_deb(dirname, "memtest86+"), "boot", "memtest86+x64.bin")
+
+
+class Cpio:
+    """An archive in the format that Linux unpacks as its first file system (newc)."""
+
+    def __init__(self):
+        self.out = bytearray()
+        self.inode = 1
+
+    def add(self, name, mode, data=b"", dev=(0, 0)):
+        fields = [self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, dev[0], dev[1], len(name) + 1, 0]
+        self.inode += 1
+        self.out += b"070701" + b"".join(b"%08X" % f for f in fields) + name.encode() + b"\0"
+        self.pad()
+        self.out += data
+        self.pad()
+
+    def pad(self):
+        self.out += b"\0" * (-len(self.out) % 4)
+
+    def finish(self):
+        self.add("TRAILER!!!", 0)
+        return bytes(self.out)
+
+
+def initramfs(dirname, init="init"):
+    """busybox and an init script of this folder."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, init + ".cpio")
+    source = os.path.join(HERE, init)
+    if os.path.exists(path) and os.path.getmtime(path) > max(os.path.getmtime(source), os.path.getmtime(__file__)):
+        return path
+    if not os.path.exists(BUSYBOX):
+        raise Missing(f"{BUSYBOX} is missing; install busybox-static, or set PACIFICA_BUSYBOX")
+    c = Cpio()
+    for d in ("bin", "dev", "proc", "sys", "tmp", "mnt", "root"):
+        c.add(d, stat.S_IFDIR | 0o755)
+    c.add("dev/console", stat.S_IFCHR | 0o600, dev=(5, 1))
+    c.add("dev/null", stat.S_IFCHR | 0o666, dev=(1, 3))
+    with open(BUSYBOX, "rb") as f:
+        c.add("bin/busybox", stat.S_IFREG | 0o755, f.read())
+    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    for a in applets:
+        if a != "busybox":
+            c.add("bin/" + a, stat.S_IFLNK | 0o777, b"busybox")
+    with open(source, "rb") as f:
+        c.add("init", stat.S_IFREG | 0o755, f.read())
+    with open(path, "wb") as f:
+        f.write(c.finish())
+    return path
+
+
+GRUB_CFG = """serial --unit=0 --speed=115200
+terminal_input serial
+terminal_output serial console
+set timeout=0
+menuentry "linux" {
+  linux /vmlinuz console=ttyS0,115200 quiet
+  initrd /initrd
+}
+"""
+
+
+def grub_cd(dirname, kernel_path, initrd_path):
+    """A CD that SeaBIOS boots: GRUB, the kernel, the initramfs."""
+    path = os.path.join(dirname, "grub.iso")
+    if os.path.exists(path) and os.path.getmtime(path) > max(os.path.getmtime(initrd_path), os.path.getmtime(__file__)):
+        return path
+    tree = os.path.join(dirname, "grub-cd")
+    os.makedirs(os.path.join(tree, "boot", "grub"), exist_ok=True)
+    shutil.copy(kernel_path, os.path.join(tree, "vmlinuz"))
+    shutil.copy(initrd_path, os.path.join(tree, "initrd"))
+    with open(os.path.join(tree, "boot", "grub", "grub.cfg"), "w") as f:
+        f.write(GRUB_CFG)
+    try:
+        subprocess.run(["grub-mkrescue", "-d", "/usr/lib/grub/i386-pc", "-o", path, tree], check=True,
+                       capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Missing("grub-mkrescue is missing; install grub-common, grub-pc-bin, xorriso and mtools")
+    except subprocess.CalledProcessError as e:
+        raise Missing("grub-mkrescue failed: " + e.stderr.strip().splitlines()[-1])
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        print(kernel(sys.argv[1]), initramfs(sys.argv[1]))
+    except Missing as e:
+        sys.exit(f"run: {e}")
