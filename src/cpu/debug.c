@@ -45,7 +45,8 @@ bool debug_check_fetch(struct cpu *c)
   for (unsigned n = 0; n < 4; n++)
     if (bp_on(c, n) && bp_kind(c, n) == BP_EXEC && c->dr[n] == la)
       bits |= 1u << n;
-  return !bits || raise_db(c, bits);
+  // db_bits: data breakpoints of the MOV SS before this instruction
+  return !bits || raise_db(c, bits | c->db_bits);
 }
 
 static bool overlaps(uint64_t bp, unsigned bp_bytes, uint64_t at, unsigned bytes)

@@ -157,9 +157,8 @@ static bool limit_near(const struct cpu *c, const struct block *b)
 
 static void step_one(struct engine *e, struct cpu *c)
 {
-  uint32_t old_shadow = c->shadow;
   bool trap = (c->sysflags & FL_TF) != 0;
-  if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && old_shadow != SHADOW_MOV_SS && !debug_check_fetch(c))
+  if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && !debug_check_fetch(c))
     return;
   struct block *b = find(e, c, c->mode | MODE_STEP);
   if (!b)
