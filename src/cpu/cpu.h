@@ -281,6 +281,7 @@ struct cpu {
   struct cpu **all;
   unsigned cpus;
   void *engine;         // whoever runs this CPU
+  void (*woken)(struct cpu *c); // the engine's: a CPU that did not run may have got a reason to
   // Statistics that are always on.
   uint64_t instructions; // retired before the current slice
   uint64_t stat_exceptions, stat_interrupts;
@@ -358,6 +359,8 @@ static inline void cpu_request(struct cpu *c, uint32_t what)
 {
   c->pending |= what;
   cpu_kick(c);
+  if (c->run != RUN_ON && c->woken)
+    c->woken(c);
 }
 
 // Retired instructions, exact also in the middle of a block provided c->at names the running op

@@ -237,8 +237,10 @@ static void wake_monitors(struct code *k, uint64_t off, uint64_t len)
     if (!c->monitor_armed || off >= c->monitor_addr + 64 || off + len <= c->monitor_addr)
       continue;
     c->monitor_armed = false;
-    if (c->run == RUN_MWAIT)
-      c->run = RUN_ON;
+    if (c->run != RUN_MWAIT)
+      continue;
+    c->woken(c);
+    c->run = RUN_ON;
   }
 }
 

@@ -12,11 +12,9 @@ static uint64_t running_ns(void *arg)
   return (cpu_icount(c) - c->instructions) << e->ns_shift;
 }
 
-// An event was armed that is due before the round ends: the round ends there.
-static void sooner(void *arg)
+// The round is to end at `when`, if that is before its end so far.
+static void end_round(struct engine *e, uint64_t when)
 {
-  struct engine *e = arg;
-  uint64_t when = clock_next(e->clock);
   if (!e->running || when >= e->slice_end)
     return;
   struct cpu *c = e->running;
@@ -35,6 +33,20 @@ static void sooner(void *arg)
   c->stolen -= cut;
 }
 
+static void sooner(void *arg)
+{
+  struct engine *e = arg;
+  end_round(e, clock_next(e->clock));
+}
+
+// A CPU that waited gets its turn after at most a quantum: rounds are long while one CPU runs alone.
+static void woken(struct cpu *c)
+{
+  struct engine *e = c->engine;
+  if (e->running != c)
+    end_round(e, clock_now(e->clock) + (e->quantum << e->ns_shift));
+}
+
 bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clock *clock, struct log *log,
                  struct ram *ram, const struct model *model, struct host_code *host, uint32_t ns_shift,
                  struct err *err)
@@ -43,8 +55,10 @@ bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clo
                        .quantum = QUANTUM, .poll_every = 1000000};
   clock->sooner = sooner;
   clock->sooner_arg = e;
-  for (unsigned i = 0; i < count; i++)
+  for (unsigned i = 0; i < count; i++) {
     cpus[i]->engine = e;
+    cpus[i]->woken = woken;
+  }
   return code_init(&e->code, ram, model, host, cpus, count, err);
 }
 

@@ -191,9 +191,9 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
   fpu_enter(c);
   for (;;) {
     if (unlikely(c->faulted)) {
+      c->db_bits = 0; // of the instruction that did not complete
       except_deliver(c);
       c->shadow = c->shadow_next = SHADOW_NONE;
-      c->db_bits = 0;
     }
     if (unlikely(c->db_bits) && c->shadow != SHADOW_MOV_SS) {
       uint64_t bits = c->db_bits;
