@@ -134,6 +134,7 @@ struct tlbe;
 struct tlb;
 struct lapic;
 struct model;
+struct svm;
 struct host_code;
 
 // An exception that an instruction raised and that waits for delivery.
@@ -264,6 +265,7 @@ struct cpu {
   const struct model *model;
   struct tlb *tlbs;     // cpu/tlb.h
   struct lapic *lapic;  // cpu/lapic.h
+  struct svm *svm;      // cpu/svm/svm.h
   struct host_code *host; // cpu/host: code for forms that the host executes; shared by all CPUs
   struct bus *bus;
   struct ram *ram;

@@ -1,0 +1,66 @@
+// Secure Virtual Machine: the world switch and what stands between a guest and its host. APM2 chapter 15.
+//
+// An intercept is raised like an exception: svm_exit() notes the exit in c->svm, sets c->faulted, and whatever runs
+// unwinds as for a fault; except_deliver then performs the #VMEXIT (svm_vmexit). So nothing of an intercepted
+// instruction has happened, and c->ip is the instruction itself. Intercepts are folded into masks once per VMRUN; what
+// is not intercepted costs a test of c->guest.
+#ifndef CPU_SVM_SVM_H
+#define CPU_SVM_SVM_H
+
+#include "cpu/cpu.h"
+#include "cpu/svm/vmcb.h"
+
+struct svm {
+  // ---- valid while c->guest ----
+  uint64_t vmcb_pa;
+  struct vmcb *vmcb; // host pointer to it in RAM
+  uint32_t cr_intercepts, dr_intercepts, exception_intercepts;
+  uint32_t intercepts[3];      // exit codes 60h, 80h, A0h + bit
+  const uint8_t *iopm, *msrpm; // host pointers, or NULL: the map is not in RAM (all ones)
+  uint64_t iopm_pa, msrpm_pa;
+  uint64_t tsc_offset;
+  uint16_t asid;
+  bool np;                     // nested paging
+  bool np_gmet, np_rogpt;
+  uint64_t ncr3;
+  uint64_t g_pat;
+  uint64_t vintr;              // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
+  bool host_if;                // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
+  bool vgif;                   // virtual GIF enabled
+  bool lbr_virt, virt_vmload;
+  uint16_t pause_count, pause_threshold;
+  uint64_t pause_left, pause_last;
+  // The paging mode in which the nested tables are walked: the host's registers at VMRUN.
+  uint64_t host_cr0, host_cr4, host_efer;
+  // ---- an exit on its way ----
+  bool exiting;
+  uint64_t exitcode, exitinfo1, exitinfo2;
+  uint64_t exitintinfo;
+  uint8_t bytes_fetched, bytes[15];
+  // ---- MSRs that only SVM has ----
+  uint64_t tsc_ratio;          // C000_0104h, 8.32 fixed point; 1.0 after reset
+  // ---- statistics ----
+  uint64_t vmruns, exits;
+  uint64_t npf_walks;
+};
+
+struct err;
+bool svm_new(struct cpu *c, struct err *e);
+void svm_free(struct cpu *c);
+void svm_reset(struct cpu *c);
+
+// Raises the exit; returns false like raise_vec. The guest must be running.
+bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2);
+// A nested page fault. error: EXITINFO1 (P, W, U, RSVD, I/D as in #PF; bit 32 final address, bit 33 table walk).
+bool svm_exit_npf(struct cpu *c, uint64_t gpa, uint64_t error);
+// Performs the exit that svm_exit noted; called by except_deliver.
+void svm_vmexit(struct cpu *c);
+
+// True if the exit code 60h..A4h is intercepted in the running guest.
+static inline bool svm_intercepts(const struct svm *s, unsigned code)
+{
+  return s->intercepts[(code - 0x60) >> 5] >> (code & 31) & 1;
+}
+#define SVM_INTERCEPTED(c, code) ((c)->guest && svm_intercepts((c)->svm, (code)))
+
+#endif
