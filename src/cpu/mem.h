@@ -11,7 +11,7 @@
 
 #include "cpu/op.h"
 
-#define TLB_BITS 9
+#define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_NONE UINT64_MAX // a tag that no access has
 
