@@ -42,7 +42,7 @@ static unsigned class_of(unsigned shift)
 
 struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
 {
-  for (unsigned class = 0; class < 4; class ++) {
+  for (unsigned class = 0; class < 4; class++) {
     if (!(t->classes >> class & 1))
       continue;
     uint64_t key = key_of(la, t->asid, class);
@@ -107,7 +107,7 @@ static void kill_fractured(struct tlb *t, uint64_t la, uint16_t asid, uint16_t p
 
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
 {
-  for (unsigned class = 0; class < 4; class ++) {
+  for (unsigned class = 0; class < 4; class++) {
     if (!(t->classes >> class & 1))
       continue;
     uint64_t key = key_of(la, asid, class);
