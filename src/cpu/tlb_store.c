@@ -8,17 +8,17 @@
 
 #define KEY_USED (1ull << 54)
 
-static uint64_t key_of(uint64_t la, uint16_t asid, unsigned class)
+static uint64_t key_of(uint64_t la, uint16_t asid, unsigned order)
 {
-  uint64_t page = (la & 0xffffffffffffull) >> tlb_shifts[class] << (tlb_shifts[class] - 12);
+  uint64_t page = (la & 0xffffffffffffull) >> tlb_shifts[order] << (tlb_shifts[order] - 12);
   return page | (uint64_t)asid << 36 | (uint64_t) class << 52 | KEY_USED;
 }
 
 // The set does not depend on the PCID: a global entry must be found from each.
-static struct tlb_entry *set_of(const struct tlb *t, uint64_t la, uint16_t asid, unsigned class)
+static struct tlb_entry *set_of(const struct tlb *t, uint64_t la, uint16_t asid, unsigned order)
 {
-  uint64_t page = la >> tlb_shifts[class];
-  unsigned i = (page ^ page >> 9 ^ asid * 37u ^ class * 129u) & (STORE_SETS - 1);
+  uint64_t page = la >> tlb_shifts[order];
+  unsigned i = (page ^ page >> 9 ^ asid * 37u ^ order * 129u) & (STORE_SETS - 1);
   return &t->store[i * STORE_WAYS];
 }
 
@@ -42,11 +42,11 @@ static unsigned class_of(unsigned shift)
 
 struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
 {
-  for (unsigned class = 0; class < 4; class++) {
-    if (!(t->classes >> class & 1))
+  for (unsigned order = 0; order < 4; order++) {
+    if (!(t->classes >> order & 1))
       continue;
-    uint64_t key = key_of(la, t->asid, class);
-    struct tlb_entry *e = set_of(t, la, t->asid, class);
+    uint64_t key = key_of(la, t->asid, order);
+    struct tlb_entry *e = set_of(t, la, t->asid, order);
     for (unsigned i = 0; i < STORE_WAYS; i++, e++)
       if (e->key == key && (e->pcid == t->pcid || (e->perm & PERM_GLOBAL)) && tlb_store_alive(t, e))
         return e;
@@ -58,8 +58,8 @@ struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk
 {
   // A walk replaces what was known of the page, in whatever size.
   tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
-  unsigned class = class_of(w->shift);
-  struct tlb_entry *set = set_of(t, la, t->asid, class), *e = set;
+  unsigned order = class_of(w->shift);
+  struct tlb_entry *set = set_of(t, la, t->asid, order), *e = set;
   for (unsigned i = 0; i < STORE_WAYS; i++) {
     if (!tlb_store_alive(t, &set[i])) {
       e = &set[i];
@@ -68,7 +68,7 @@ struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk
     if (set[i].born < e->born)
       e = &set[i];
   }
-  *e = (struct tlb_entry){.key = key_of(la, t->asid, class),
+  *e = (struct tlb_entry){.key = key_of(la, t->asid, order),
                           .born = t->time,
                           .pa = w->pa,
                           .pcid = t->pcid,
@@ -76,7 +76,7 @@ struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk
                           .pkey = w->pkey,
                           .pat = w->pat,
                           .gshift = w->gshift};
-  t->classes |= 1u << class;
+  t->classes |= 1u << order;
   if (w->gshift > w->shift)
     t->fractured = true;
   return e;
@@ -107,11 +107,11 @@ static void kill_fractured(struct tlb *t, uint64_t la, uint16_t asid, uint16_t p
 
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
 {
-  for (unsigned class = 0; class < 4; class++) {
-    if (!(t->classes >> class & 1))
+  for (unsigned order = 0; order < 4; order++) {
+    if (!(t->classes >> order & 1))
       continue;
-    uint64_t key = key_of(la, asid, class);
-    struct tlb_entry *e = set_of(t, la, asid, class);
+    uint64_t key = key_of(la, asid, order);
+    struct tlb_entry *e = set_of(t, la, asid, order);
     for (unsigned i = 0; i < STORE_WAYS; i++, e++)
       if (e->key == key && matches(e, pcid, how))
         e->key = 0;
