@@ -11,7 +11,7 @@
 static uint64_t key_of(uint64_t la, uint16_t asid, unsigned order)
 {
   uint64_t page = (la & 0xffffffffffffull) >> tlb_shifts[order] << (tlb_shifts[order] - 12);
-  return page | (uint64_t)asid << 36 | (uint64_t) class << 52 | KEY_USED;
+  return page | (uint64_t)asid << 36 | (uint64_t)order << 52 | KEY_USED;
 }
 
 // The set does not depend on the PCID: a global entry must be found from each.
