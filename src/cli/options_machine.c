@@ -40,7 +40,7 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
   struct opts o;
   if (!opts_parse(&o, "-smp", value, "cpus", e))
     return false;
-  uint64_t cpus = 0, max = 0, product = 1;
+  uint64_t cpus = opts_get(&o, "cpus") ? 0 : UINT64_MAX, max = 0, product = 1;
   bool ok = opts_u64(&o, "cpus", &cpus, e) && opts_u64(&o, "maxcpus", &max, e), topology = false;
   for (unsigned i = 0; i < sizeof keys / sizeof keys[0] && ok; i++) {
     uint64_t n = 0;
@@ -52,7 +52,7 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
   }
   if (!finish(&o, ok, e))
     return false;
-  if (!cpus)
+  if (cpus == UINT64_MAX)
     cpus = product;
   if (max && max != cpus)
     return err_set(e, "-smp %s: CPUs cannot be plugged in; leave maxcpus out", value);

@@ -86,6 +86,19 @@ class Cpio:
         return bytes(self.out)
 
 
+# Drivers of disks, in the order in which they load. Debian's kernel has them as modules.
+MODULES = """virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk scsi_common scsi_mod
+libata ata_piix crc64 crc64_rocksoft_generic crct10dif_common crct10dif_generic crc-t10dif crc64-rocksoft t10-pi
+sd_mod""".split()
+
+
+def modules(dirname):
+    """The modules that are beside Debian's kernel: (name, path)."""
+    tree = {os.path.basename(p)[:-3]: p
+            for p in glob.glob(os.path.join(dirname, "linux-image-*", "lib", "modules", "**", "*.ko"), recursive=True)}
+    return [(m, tree[m]) for m in MODULES if m in tree]
+
+
 def initramfs(dirname, init="init"):
     """busybox and an init script of this folder."""
     os.makedirs(dirname, exist_ok=True)
@@ -106,6 +119,10 @@ def initramfs(dirname, init="init"):
     for a in applets:
         if a != "busybox":
             c.add("bin/" + a, stat.S_IFLNK | 0o777, b"busybox")
+    c.add("modules", stat.S_IFDIR | 0o755)
+    for i, (name, file) in enumerate(modules(dirname)):
+        with open(file, "rb") as f:
+            c.add(f"modules/{i:02}-{name}.ko", stat.S_IFREG | 0o644, f.read())
     with open(source, "rb") as f:
         c.add("init", stat.S_IFREG | 0o755, f.read())
     with open(path, "wb") as f:
