@@ -14,6 +14,7 @@ const struct log_name log_names[] = {
     {"mmu", LOG_MMU, "page faults and TLB flushes"},
     {"io", LOG_IO, "accesses to ports and device memory"},
     {"unimp", LOG_UNIMP, "hardware that the guest asks for and this machine lacks"},
+    {"vmrun", LOG_VMRUN, "world switches, and the check that a VMRUN failed"},
     {NULL, 0, NULL},
 };
 

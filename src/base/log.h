@@ -17,6 +17,7 @@ enum log_item {
   LOG_MMU = 1u << 4,          // page walks that fault, flushes
   LOG_IO = 1u << 5,           // port and memory-mapped device accesses
   LOG_UNIMP = 1u << 6,        // what real hardware has and this machine has not
+  LOG_VMRUN = 1u << 7,        // world switches, and why a VMRUN failed
 };
 
 struct log {

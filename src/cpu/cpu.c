@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "cpu/lapic.h"
 #include "cpu/model.h"
+#include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 
 #define TLB_CONTEXTS 16 // address spaces whose views are kept
@@ -40,7 +41,8 @@ struct cpu *cpu_new(const struct cpu_env *env, struct err *e)
     free(c);
     return NULL;
   }
-  if (!lapic_new(c, e)) {
+  if (!svm_new(c, e) || !lapic_new(c, e)) {
+    svm_free(c);
     tlb_free(c);
     free(c);
     return NULL;
@@ -54,6 +56,7 @@ void cpu_free(struct cpu *c)
   if (!c)
     return;
   lapic_free(c);
+  svm_free(c);
   tlb_free(c);
   free(c);
 }

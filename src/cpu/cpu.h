@@ -112,6 +112,7 @@ enum pending {
   PEND_STOP = 1u << 5,  // the engine must return to the machine
   PEND_RESET = 1u << 6, // this CPU must be reset
   PEND_MC = 1u << 7,
+  PEND_VINTR = 1u << 8, // SVM: V_IRQ of the running guest
 };
 
 enum shadow {

@@ -8,6 +8,7 @@
 #include "cpu/lapic.h"
 #include "cpu/mmu.h"
 #include "cpu/model.h"
+#include "cpu/svm/world.h"
 
 #define CR3_NO_FLUSH (1ull << 63)
 #define CR0_KNOWN                                                                                            \
@@ -167,13 +168,23 @@ bool cr8_write(struct cpu *c, uint64_t v)
 {
   if (v & ~0xfull)
     return raise_gp(c, 0);
+  // With V_INTR_MASKING a guest has a TPR of its own. APM2 15.21.2
+  if (c->guest && (c->svm->vintr & VINTR_MASKING)) {
+    c->svm->vintr = (c->svm->vintr & ~VINTR_TPR) | v;
+    svm_vintr_update(c);
+    return true;
+  }
   c->cr8 = v;
+  if (c->guest)
+    c->svm->vintr = (c->svm->vintr & ~VINTR_TPR) | v;
   lapic_set_tpr(c, v);
   return true;
 }
 
 uint64_t cr8_read(const struct cpu *c)
 {
+  if (c->guest && (c->svm->vintr & VINTR_MASKING))
+    return c->svm->vintr & 0xf;
   return c->lapic ? lapic_cr8(c->lapic) : c->cr8;
 }
 

@@ -7,6 +7,7 @@
 #include "cpu/except.h"
 #include "cpu/insn/system.h"
 #include "cpu/seg.h"
+#include "cpu/svm/intercept.h"
 #include "cpu/tlb.h"
 
 enum { BP_EXEC = 0, BP_WRITE = 1, BP_IO = 2, BP_ACCESS = 3 };
@@ -120,6 +121,8 @@ bool x_mov_from_dr(struct cpu *c, const struct op *op)
   int n = dr_number(c, op);
   if (n < 0)
     return false;
+  if (unlikely(c->guest) && !svm_mov_dr(c, op->reg, false, op->rm / 8))
+    return false;
   uint64_t v = n < 4 ? c->dr[n] : n == 6 ? c->dr6 : c->dr7;
   reg_set(c, op->rm, cpu_code64(c) ? 3 : 2, v);
   return true;
@@ -141,6 +144,8 @@ bool x_mov_to_dr(struct cpu *c, const struct op *op)
   if (n < 0)
     return false;
   uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
+  if (unlikely(c->guest) && !svm_mov_dr(c, op->reg, true, op->rm / 8))
+    return false;
   if (n >= 6 && v >> 32)
     return raise_gp(c, 0);
   if (n == 7) {

@@ -7,6 +7,7 @@
 
 #include "cpu/mem.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 
 // ---- raising ----
 
@@ -40,6 +41,12 @@ bool raise_db(struct cpu *c, uint64_t dr6_bits)
 
 void cpu_shutdown(struct cpu *c)
 {
+  if (SVM_INTERCEPTED(c, VMEXIT_SHUTDOWN)) {
+    svm_exit(c, VMEXIT_SHUTDOWN, 0, 0);
+    c->delivering = false;
+    svm_vmexit(c);
+    return;
+  }
   c->faulted = false;
   c->delivering = false;
   c->run = RUN_SHUTDOWN;
@@ -336,6 +343,19 @@ static void fault_registers(struct cpu *c, const struct fault *f)
   }
 }
 
+// SVM: an exception that is intercepted never becomes an event; nor is it combined with what was being delivered
+// (APM2 15.12). #PF leaves CR2 alone, #DB has set DR6. True if the exit was raised.
+static bool fault_intercepted(struct cpu *c, uint8_t vector)
+{
+  const struct fault *f = &c->fault;
+  if (!(c->svm->exception_intercepts >> vector & 1))
+    return false;
+  if (vector == VEC_DB)
+    fault_registers(c, f);
+  svm_exit(c, VMEXIT_EXCP0 + vector, f->has_error ? f->error : 0, vector == VEC_PF ? f->address : 0);
+  return true;
+}
+
 // Makes an event of c->fault, which came while `first` was being delivered (NULL: nothing was).
 // Returns false if that means shutdown.
 static bool fault_event(struct cpu *c, const struct event *first, struct event *e)
@@ -370,8 +390,18 @@ static void dispatch_faults(struct cpu *c)
 {
   for (unsigned i = 0; i < NESTED_MAX; i++) {
     struct event first = c->event, e;
+    if (unlikely(c->guest) && (c->svm->exiting || (!c->fault.icebp && fault_intercepted(c, c->fault.vector)))) {
+      svm_vmexit(c);
+      return;
+    }
     if (!fault_event(c, c->delivering ? &first : NULL, &e))
       break;
+    if (unlikely(c->guest) && e.vector == VEC_DF && c->fault.vector != VEC_DF &&
+        (c->svm->exception_intercepts >> VEC_DF & 1)) {
+      svm_exit(c, VMEXIT_EXCP0 + VEC_DF, 0, 0);
+      svm_vmexit(c);
+      return;
+    }
     uint64_t ip = c->fault.soft || c->fault.icebp ? c->next_ip : c->ip;
     if (!(c->cr0 & CR0_PE))
       e.has_error = false;

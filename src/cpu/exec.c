@@ -1,8 +1,10 @@
 // Handlers that stand between a block and the exec functions, and the ends of blocks; see insn.h.
 #include "cpu/insn.h"
 
+#include "cpu/svm/svm.h"
+
 // Sets the stage for an exec function. Returns false if the instruction may not run at all.
-static bool begin(struct cpu *c, const struct op *op, unsigned flags)
+static bool begin(struct cpu *c, const struct op *op, unsigned flags, unsigned icpt)
 {
   c->at = op;
   c->ip = op_ip(c, op);
@@ -13,13 +15,15 @@ static bool begin(struct cpu *c, const struct op *op, unsigned flags)
     if ((flags & IF_PRIV) && c->cpl != 0)
       return raise_gp(c, 0);
   }
+  if (unlikely(c->guest) && icpt && svm_intercepts(c->svm, icpt))
+    return svm_exit(c, icpt, 0, 0);
   return true;
 }
 
 void op_exec(struct cpu *c, const struct op *op)
 {
   const struct insn_row *row = &insn_rows[op->row];
-  if (!begin(c, op, row->flags) || !row->exec(c, op))
+  if (!begin(c, op, row->flags, row->icpt) || !row->exec(c, op))
     return;
   NEXT(c, op);
 }
@@ -27,26 +31,26 @@ void op_exec(struct cpu *c, const struct op *op)
 void op_exec_end(struct cpu *c, const struct op *op)
 {
   const struct insn_row *row = &insn_rows[op->row];
-  if (begin(c, op, row->flags) && row->exec(c, op))
+  if (begin(c, op, row->flags, row->icpt) && row->exec(c, op))
     c->ip = c->next_ip;
 }
 
 void op_exec_ptr(struct cpu *c, const struct op *op)
 {
-  if (!begin(c, op, 0) || !((insn_fn *)op->ptr)(c, op))
+  if (!begin(c, op, 0, 0) || !((insn_fn *)op->ptr)(c, op))
     return;
   NEXT(c, op);
 }
 
 void op_exec_ptr_end(struct cpu *c, const struct op *op)
 {
-  if (begin(c, op, 0) && ((insn_fn *)op->ptr)(c, op))
+  if (begin(c, op, 0, 0) && ((insn_fn *)op->ptr)(c, op))
     c->ip = c->next_ip;
 }
 
 void op_exec_ptr_priv_end(struct cpu *c, const struct op *op)
 {
-  if (begin(c, op, IF_PRIV) && ((insn_fn *)op->ptr)(c, op))
+  if (begin(c, op, IF_PRIV, 0) && ((insn_fn *)op->ptr)(c, op))
     c->ip = c->next_ip;
 }
 

@@ -14,6 +14,7 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/perfctr.h"
+#include "cpu/svm/intercept.h"
 
 enum msr_flag {
   M_RO = 1,     // writing gives #GP
@@ -181,7 +182,7 @@ static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
   *v = 0;
   switch (index) {
   case MSR_TSC:
-    *v = cpu_tsc(c);
+    *v = c->guest ? svm_tsc(c, cpu_tsc(c)) : cpu_tsc(c);
     return true;
   case MSR_APIC_BASE:
     *v = c->apic_base;

@@ -5,6 +5,7 @@
 #include "cpu/model.h"
 #include "cpu/msr.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 
 static void reset_segments(struct cpu *c)
@@ -49,6 +50,7 @@ static void reset_core(struct cpu *c)
   c->nmi_blocked = false;
   c->gif = true;
   c->guest = false;
+  svm_reset(c);
   c->in_smm = false;
   c->monitor_armed = false;
   c->at = NULL;

@@ -6,6 +6,7 @@
 #include "cpu/event.h"
 #include "cpu/mem.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 
 enum { TSS16_SIZE = 0x2c, TSS32_SIZE = 0x68, TSS32_TRAP = 0x64, TSS32_IOMAP = 0x66 };
@@ -244,6 +245,11 @@ bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip,
   uint8_t vector = why == TASK_IRET ? VEC_TS : VEC_GP;
   if (sel_null(sel) || (sel & 4))
     return raise_error(c, vector, sel & 0xfffc);
+  if (SVM_INTERCEPTED(c, VMEXIT_TASK_SWITCH)) // APM2 15.14.1
+    return svm_exit(c, VMEXIT_TASK_SWITCH, sel,
+                    (uint64_t)(why == TASK_IRET) << 36 | (uint64_t)(why == TASK_JMP) << 38 |
+                        (uint64_t)has_error << 44 | (uint64_t)((c->sysflags & FL_RF) != 0) << 48 |
+                        (has_error ? error : 0));
   if (!desc_fetch(c, sel, vector, &d) || !check_target(c, sel, d, why))
     return false;
   bool wide = desc_type(d) & 8, old_wide = tr_is_32(c);

@@ -7,12 +7,21 @@
 #include "cpu/fpu.h"
 #include "cpu/insn/hot.h"
 #include "cpu/lapic.h"
+#include "cpu/svm/world.h"
 #include "cpu/tlb.h"
 #include "engine/engine.h"
 
+// What masks physical interrupts: with V_INTR_MASKING a guest's IF is its own affair. APM2 15.21.1
+static bool if_open(const struct cpu *c)
+{
+  if (unlikely(c->guest) && (c->svm->vintr & VINTR_MASKING))
+    return c->svm->host_if;
+  return c->sysflags & FL_IF;
+}
+
 static bool interrupts_open(const struct cpu *c)
 {
-  return (c->sysflags & FL_IF) && c->shadow == SHADOW_NONE && c->gif;
+  return if_open(c) && c->shadow == SHADOW_NONE && c->gif;
 }
 
 bool interp_runnable(struct cpu *c)
@@ -29,7 +38,9 @@ bool interp_runnable(struct cpu *c)
     return true;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked)
     return true;
-  return (c->pending & PEND_INTR) && ((c->sysflags & FL_IF) || (c->run == RUN_MWAIT && c->mwait_break));
+  if ((c->pending & PEND_VINTR) && (c->sysflags & FL_IF))
+    return true;
+  return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
 
 static void startup(struct cpu *c)
@@ -41,12 +52,38 @@ static void startup(struct cpu *c)
   cpu_changed(c);
 }
 
+// The virtual interrupt of a guest. APM2 15.21.4
+static void attend_virtual(struct cpu *c)
+{
+  struct svm *s = c->svm;
+  unsigned priority = s->vintr >> VINTR_PRIO_SHIFT & 15;
+  if (!(s->vintr & VINTR_IRQ)) {
+    c->pending &= ~PEND_VINTR;
+    return;
+  }
+  if (!(c->sysflags & FL_IF) || c->shadow != SHADOW_NONE || (s->vgif && !(s->vintr & VINTR_GIF)) ||
+      (!(s->vintr & VINTR_IGN_TPR) && priority <= (s->vintr & 15)))
+    return;
+  if (svm_intercepts(s, VMEXIT_VINTR)) {
+    svm_exit(c, VMEXIT_VINTR, 0, 0);
+    return;
+  }
+  s->vintr &= ~VINTR_IRQ;
+  c->pending &= ~PEND_VINTR;
+  c->run = RUN_ON;
+  except_interrupt(c, s->vintr >> VINTR_VECTOR_SHIFT & 0xff);
+}
+
 // Delivers what is pending and may be delivered now, most urgent first. APM2 8.5.
 static void attend(struct cpu *c)
 {
   if (c->pending & PEND_RESET) {
     c->pending &= ~PEND_RESET;
     cpu_reset(c);
+  }
+  if ((c->pending & PEND_INIT) && c->gif && SVM_INTERCEPTED(c, VMEXIT_INIT)) {
+    svm_exit(c, VMEXIT_INIT, 0, 0);
+    return;
   }
   if ((c->pending & PEND_INIT) && c->gif) {
     c->pending &= ~(PEND_INIT | PEND_NMI); // a SIPI that is pending came after it
@@ -63,9 +100,21 @@ static void attend(struct cpu *c)
   if (c->run == RUN_SHUTDOWN)
     return;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow == SHADOW_NONE) {
+    if (SVM_INTERCEPTED(c, VMEXIT_NMI)) { // it stays pending for the host
+      svm_exit(c, VMEXIT_NMI, 0, 0);
+      return;
+    }
     c->pending &= ~PEND_NMI;
     c->run = RUN_ON;
     except_nmi(c);
+    return;
+  }
+  if (SVM_INTERCEPTED(c, VMEXIT_INTR) && (c->pending & PEND_INTR) && interrupts_open(c)) {
+    svm_exit(c, VMEXIT_INTR, 0, 0);
+    return;
+  }
+  if (unlikely(c->pending & PEND_VINTR) && !((c->pending & PEND_INTR) && interrupts_open(c))) {
+    attend_virtual(c);
     return;
   }
   if (!(c->pending & PEND_INTR))

@@ -6,6 +6,7 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
+#include "cpu/svm/intercept.h"
 #include "cpu/perfctr.h"
 #include "cpu/tlb.h"
 
@@ -36,6 +37,8 @@ bool x_cpuid(struct cpu *c, const struct op *op)
 bool x_rdmsr(struct cpu *c, const struct op *op)
 {
   uint64_t v;
+  if (unlikely(c->guest) && !svm_msr(c, c->r[RCX], false))
+    return false;
   if (!msr_read(c, c->r[RCX], &v))
     return raise_gp(c, 0);
   set_edx_eax(c, v);
@@ -44,9 +47,18 @@ bool x_rdmsr(struct cpu *c, const struct op *op)
 
 bool x_wrmsr(struct cpu *c, const struct op *op)
 {
+  if (unlikely(c->guest) && !svm_msr(c, c->r[RCX], true))
+    return false;
   if (msr_write(c, c->r[RCX], c->r[RDX] << 32 | (uint32_t)c->r[RAX]))
     return true;
   return c->faulted ? false : raise_gp(c, 0);
+}
+
+// What the running program sees of the time stamp counter.
+static uint64_t visible_tsc(const struct cpu *c)
+{
+  uint64_t tsc = cpu_tsc(c);
+  return unlikely(c->guest) ? svm_tsc(c, tsc) : tsc;
 }
 
 // CR4.TSD keeps the time stamp counter from programs.
@@ -59,7 +71,9 @@ bool x_rdtsc(struct cpu *c, const struct op *op)
 {
   if (tsc_forbidden(c))
     return raise_gp(c, 0);
-  set_edx_eax(c, cpu_tsc(c));
+  if (SVM_INTERCEPTED(c, VMEXIT_RDTSC))
+    return svm_exit(c, VMEXIT_RDTSC, 0, 0);
+  set_edx_eax(c, visible_tsc(c));
   return true;
 }
 
@@ -67,7 +81,9 @@ bool x_rdtscp(struct cpu *c, const struct op *op)
 {
   if (tsc_forbidden(c))
     return raise_gp(c, 0);
-  set_edx_eax(c, cpu_tsc(c));
+  if (SVM_INTERCEPTED(c, VMEXIT_RDTSCP))
+    return svm_exit(c, VMEXIT_RDTSCP, 0, 0);
+  set_edx_eax(c, visible_tsc(c));
   set32(c, RCX, c->tsc_aux);
   return true;
 }
@@ -129,6 +145,8 @@ static bool monitor(struct cpu *c, const struct op *op)
 
 static bool mwait(struct cpu *c, uint32_t extensions)
 {
+  if (SVM_INTERCEPTED(c, VMEXIT_MWAIT_CONDITIONAL) && c->monitor_armed)
+    return svm_exit(c, VMEXIT_MWAIT_CONDITIONAL, 0, 0);
   if ((uint32_t)c->r[RCX] & ~extensions)
     return raise_gp(c, 0);
   if (!c->monitor_armed)
@@ -170,7 +188,7 @@ bool x_mwaitx(struct cpu *c, const struct op *op)
 
 bool x_pause(struct cpu *c, const struct op *op)
 {
-  return true;
+  return !unlikely(c->guest) || svm_pause(c);
 }
 
 // ---- random numbers: splitmix64, so that the same inputs give the same run ----

@@ -7,6 +7,7 @@
 #include "cpu/cr.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
+#include "cpu/svm/intercept.h"
 #include "cpu/tlb.h"
 
 // ---- MOV CR ----
@@ -21,27 +22,43 @@ static unsigned cr_number(const struct cpu *c, const struct op *op)
 bool x_mov_to_cr(struct cpu *c, const struct op *op)
 {
   uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
-  switch (cr_number(c, op)) {
+  unsigned n = cr_number(c, op);
+  if (unlikely(c->guest) && (!svm_mov_cr(c, n, true, op->rm / 8) ||
+                             (n == 0 && !svm_cr0_selective(c, v, 1ull << 63 | op->rm / 8))))
+    return false;
+  bool done;
+  switch (n) {
   case 0:
-    return cr0_write(c, v);
+    done = cr0_write(c, v);
+    break;
   case 2:
     c->cr2 = v;
-    return true;
+    done = true;
+    break;
   case 3:
-    return cr3_write(c, v);
+    done = cr3_write(c, v);
+    break;
   case 4:
-    return cr4_write(c, v);
+    done = cr4_write(c, v);
+    break;
   case 8:
-    return cr8_write(c, v);
+    done = cr8_write(c, v);
+    break;
   default:
     return raise_ud(c);
   }
+  if (unlikely(c->guest) && done)
+    return svm_write_trap(c, VMEXIT_CR0_WRITE_TRAP + n, v);
+  return done;
 }
 
 bool x_mov_from_cr(struct cpu *c, const struct op *op)
 {
   uint64_t v;
-  switch (cr_number(c, op)) {
+  unsigned n = cr_number(c, op);
+  if (unlikely(c->guest) && !svm_mov_cr(c, n, false, op->rm / 8))
+    return false;
+  switch (n) {
   case 0:
     v = c->cr0;
     break;
@@ -72,19 +89,29 @@ bool x_lmsw(struct cpu *c, const struct op *op)
   if (!rm_get(c, op, 1, &v))
     return false;
   // PE can be set but not cleared.
-  return cr0_write(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) |
-                          (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)));
+  v = (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) | (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS));
+  if (unlikely(c->guest)) {
+    if (c->svm->cr_intercepts >> 16 & 1)
+      return svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
+    if (!svm_cr0_selective(c, v, 0))
+      return false;
+  }
+  return cr0_write(c, v);
 }
 
 bool x_smsw(struct cpu *c, const struct op *op)
 {
   if (c->cpl != 0 && (c->cr4 & CR4_UMIP))
     return raise_gp(c, 0);
+  if (unlikely(c->guest) && (c->svm->cr_intercepts & 1))
+    return svm_exit(c, VMEXIT_CR0_READ, 0, 0);
   return rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->cr0);
 }
 
 bool x_clts(struct cpu *c, const struct op *op)
 {
+  if (unlikely(c->guest) && (c->svm->cr_intercepts >> 16 & 1))
+    return svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
   c->cr0 &= ~(uint64_t)CR0_TS;
   cpu_changed(c);
   return true;
@@ -104,6 +131,8 @@ static uint64_t bare_linear(const struct cpu *c, const struct op *op)
 bool x_invlpg(struct cpu *c, const struct op *op)
 {
   uint64_t la = bare_linear(c, op);
+  if (SVM_INTERCEPTED(c, VMEXIT_INVLPG))
+    return svm_exit(c, VMEXIT_INVLPG, model_has(c->model, FEAT_DECODEASSISTS) ? la : 0, 0);
   if (canonical(la))
     tlb_flush_page(c, la);
   return true;
@@ -115,6 +144,8 @@ bool x_invlpga(struct cpu *c, const struct op *op)
     return raise_ud(c);
   if (c->cpl != 0)
     return raise_gp(c, 0);
+  if (SVM_INTERCEPTED(c, VMEXIT_INVLPGA))
+    return svm_exit(c, VMEXIT_INVLPGA, 0, 0);
   uint64_t la = reg_get(c, RAX * 8, op->asz);
   uint32_t asid = REG32(c, RCX * 8);
   if (canonical(la) && asid < c->model->asids)

@@ -7,6 +7,7 @@
 #include "cpu/event.h"
 #include "cpu/mem.h"
 #include "cpu/seg.h"
+#include "cpu/svm/intercept.h"
 
 // Iterations of a string instruction before the engine gets to look at interrupts and time.
 #define RUN_MAX 4096
@@ -42,6 +43,8 @@ bool x_in(struct cpu *c, const struct op *op)
   uint64_t v = 0;
   if (!port_check(c, port, 1u << op->osz))
     return false;
+  if (unlikely(c->guest) && !svm_io(c, op, port, 1u << op->osz, true, false))
+    return false;
   port_access(c, port, 1u << op->osz, TXN_READ, &v);
   reg_set(c, RAX * 8, op->osz, v);
   return true;
@@ -52,6 +55,8 @@ bool x_out(struct cpu *c, const struct op *op)
   uint16_t port = port_of(c, op);
   uint64_t v = reg_get(c, RAX * 8, op->osz);
   if (!port_check(c, port, 1u << op->osz))
+    return false;
+  if (unlikely(c->guest) && !svm_io(c, op, port, 1u << op->osz, false, false))
     return false;
   port_access(c, port, 1u << op->osz, TXN_WRITE, &v);
   return true;
@@ -96,6 +101,8 @@ static bool port_string(struct cpu *c, const struct op *op, unsigned reg,
   if (!count)
     return true;
   if (!port_check(c, port, 1u << op->osz))
+    return false;
+  if (unlikely(c->guest) && !svm_io(c, op, port, 1u << op->osz, one == ins_one, true))
     return false;
   for (unsigned n = 0; n < RUN_MAX; n++) {
     if (!one(c, op, port))

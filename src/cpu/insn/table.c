@@ -12,6 +12,7 @@
 #include "cpu/insn/portio.h"
 #include "cpu/insn/shift.h"
 #include "cpu/insn/string.h"
+#include "cpu/insn/svm.h"
 #include "cpu/insn/system.h"
 #include "cpu/insn/transfer.h"
 
@@ -28,6 +29,7 @@ const struct insn_row insn_rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 #include "cpu/insn/portio.def"
 #include "cpu/insn/shift.def"
 #include "cpu/insn/string.def"
+#include "cpu/insn/svm.def"
 #include "cpu/insn/system.def"
 #include "cpu/insn/transfer.def"
 };

@@ -7,7 +7,9 @@
 #include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/mem.h"
+#include "cpu/model.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 
 // With operand size 64 a far pointer in memory has a 64-bit offset. (AMD's processors leave that form
 // out and take REX.W as 32 bits; software that uses it expects the wide form.)
@@ -432,6 +434,8 @@ bool x_iret(struct cpu *c, const struct op *op)
 bool x_int(struct cpu *c, const struct op *op)
 {
   uint8_t vector = op->imm;
+  if (SVM_INTERCEPTED(c, VMEXIT_SWINT))
+    return svm_exit(c, VMEXIT_SWINT, model_has(c->model, FEAT_DECODEASSISTS) ? vector : 0, 0);
   if (cpu_v86(c)) {
     bool done = false;
     if (c->cr4 & CR4_VME) {

@@ -1,0 +1,21 @@
+// The consistency checks of VMRUN, a row each. APM2 15.5.1.
+#ifndef CPU_SVM_CHECKS_H
+#define CPU_SVM_CHECKS_H
+
+#include "cpu/svm/svm.h"
+
+struct svm_check {
+  const char *id;      // short and stable: what tests and logs name
+  const char *section; // of APM2
+  bool (*fails)(const struct cpu *c, const struct vmcb *v);
+  const char *field;   // that the value is of
+  uint64_t (*value)(const struct vmcb *v);
+  const char *rule;    // what must hold
+};
+
+// The first check that fails, or NULL. c is the host that executes VMRUN.
+const struct svm_check *svm_check(const struct cpu *c, const struct vmcb *v);
+// All of them, for documentation and tests; ends with a row whose id is NULL.
+extern const struct svm_check svm_checks[];
+
+#endif

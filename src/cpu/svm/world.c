@@ -1,0 +1,400 @@
+// The world switch: VMRUN into a guest and #VMEXIT out of it. APM2 15.5 and 15.6.
+//
+// Invariant: between the two c->guest is set and c->svm describes the guest; the host's state lies in the host
+// save area, in the layout of a VMCB's state-save area. Nothing is flushed: the TLB's context is exchanged.
+#include "cpu/cr.h"
+#include "cpu/event.h"
+#include "cpu/lapic.h"
+#include "cpu/mem.h"
+#include "cpu/model.h"
+#include "cpu/svm/checks.h"
+#include "cpu/svm/world.h"
+#include "cpu/tlb.h"
+
+// A page of RAM by its physical address, or NULL.
+static void *page(struct cpu *c, uint64_t pa)
+{
+  bool rom;
+  uint64_t off = bus_ram_page(c->bus, pa, &rom);
+  return off == RAM_NONE || rom ? NULL : c->ram->mem + off;
+}
+
+// Bytes of a page were changed through a pointer: decoded code and monitors must see it.
+static void touched(struct cpu *c, const void *p, unsigned len)
+{
+  uint64_t off = (const uint8_t *)p - c->ram->mem;
+  c->ram->flags[off >> 12] |= RAM_DIRTY;
+  if (c->ram->flags[off >> 12] & (RAM_CODE | RAM_MONITOR))
+    ram_touched(c->ram, off, len);
+}
+
+// ---- segments ----
+
+static void put_seg(struct vmcb_seg *to, const struct seg *from)
+{
+  *to = (struct vmcb_seg){.selector = from->sel, .attrib = from->attr, .limit = from->limit, .base = from->base};
+}
+static void get_seg(struct seg *to, const struct vmcb_seg *from)
+{
+  *to = (struct seg){.sel = from->selector, .attr = from->attrib & 0xfff, .limit = from->limit, .base = from->base};
+}
+static void put_table(struct vmcb_seg *to, const struct dtable *from)
+{
+  to->limit = from->limit;
+  to->base = from->base;
+}
+static void get_table(struct dtable *to, const struct vmcb_seg *from)
+{
+  *to = (struct dtable){.base = from->base, .limit = (uint16_t)from->limit};
+}
+
+static uint16_t pcid(const struct cpu *c)
+{
+  return c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+}
+
+// ---- the host's side ----
+
+static void save_host(struct cpu *c, struct vmcb_save *h)
+{
+  put_seg(&h->es, &c->seg[SEG_ES]);
+  put_seg(&h->cs, &c->seg[SEG_CS]);
+  put_seg(&h->ss, &c->seg[SEG_SS]);
+  put_seg(&h->ds, &c->seg[SEG_DS]);
+  put_table(&h->gdtr, &c->gdtr);
+  put_table(&h->idtr, &c->idtr);
+  h->efer = c->efer;
+  h->cr4 = c->cr4;
+  h->cr3 = c->cr3;
+  h->cr0 = c->cr0;
+  h->rflags = cpu_flags(c);
+  h->rip = c->next_ip;
+  h->rsp = c->r[RSP];
+  h->rax = c->r[RAX];
+  h->g_pat = c->pat;
+  touched(c, h, sizeof *h);
+}
+
+// A host state that cannot be loaded shuts the processor down. APM2 15.6
+static bool load_host(struct cpu *c, const struct vmcb_save *h)
+{
+  const char *bad = NULL;
+  get_seg(&c->seg[SEG_ES], &h->es);
+  get_seg(&c->seg[SEG_CS], &h->cs);
+  get_seg(&c->seg[SEG_SS], &h->ss);
+  get_seg(&c->seg[SEG_DS], &h->ds);
+  get_table(&c->gdtr, &h->gdtr);
+  get_table(&c->idtr, &h->idtr);
+  c->efer = h->efer;
+  c->cr4 = h->cr4;
+  c->cr3 = h->cr3;
+  c->cr0 = h->cr0 | CR0_PE;
+  c->pat = h->g_pat;
+  cpu_set_flags(c, (uint32_t)h->rflags & ~(uint32_t)FL_VM);
+  c->ip = c->next_ip = h->rip;
+  c->r[RSP] = h->rsp;
+  c->r[RAX] = h->rax;
+  c->dr7 = 0x400;
+  c->cpl = 0;
+  if (c->efer & ~(efer_allowed(c) | EFER_SVME))
+    bad = "EFER";
+  else if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA) && !pdpte_load(c, c->cr3))
+    bad = "a page-directory pointer";
+  else if (cpu_long(c) && !canonical(c->ip))
+    bad = "RIP";
+  if (!bad)
+    return true;
+  log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT: the host state cannot be loaded: %s is illegal; shutdown\n", c->index,
+           bad);
+  return false;
+}
+
+// ---- the guest's side ----
+
+static void load_guest(struct cpu *c, const struct vmcb *v)
+{
+  const struct vmcb_save *g = &v->save;
+  struct svm *s = c->svm;
+  get_seg(&c->seg[SEG_ES], &g->es);
+  get_seg(&c->seg[SEG_CS], &g->cs);
+  get_seg(&c->seg[SEG_SS], &g->ss);
+  get_seg(&c->seg[SEG_DS], &g->ds);
+  get_table(&c->gdtr, &g->gdtr);
+  get_table(&c->idtr, &g->idtr);
+  c->efer = g->efer & ~(uint64_t)EFER_LMA;
+  if ((g->efer & EFER_LME) && (g->cr0 & CR0_PG))
+    c->efer |= EFER_LMA;
+  c->cr4 = g->cr4;
+  c->cr3 = g->cr3;
+  c->cr0 = g->cr0 | CR0_ET;
+  c->cr2 = g->cr2;
+  c->dr7 = g->dr7 | 0x400;
+  c->dr6 = (g->dr6 & 0xe00f) | 0xffff0ff0;
+  c->ip = g->rip;
+  c->r[RSP] = g->rsp;
+  c->r[RAX] = g->rax;
+  c->cpl = !(c->cr0 & CR0_PE) ? 0 : (g->rflags & FL_VM) ? 3 : g->cpl & 3;
+  cpu_set_flags(c, (uint32_t)g->rflags & FL_ALL);
+  if (s->np) {
+    s->g_pat = g->g_pat;
+    c->pat = g->g_pat;
+  }
+  if (s->lbr_virt) {
+    c->debugctl = g->debugctl & 0x3f;
+    c->last_branch_from = g->br_from;
+    c->last_branch_to = g->br_to;
+    c->last_int_from = g->last_excp_from;
+    c->last_int_to = g->last_excp_to;
+  }
+  c->shadow = v->control.interrupt_shadow & 1 ? SHADOW_STI : SHADOW_NONE;
+  c->shadow_next = c->shadow;
+}
+
+static void save_guest(struct cpu *c, struct vmcb *v)
+{
+  struct vmcb_save *g = &v->save;
+  struct svm *s = c->svm;
+  put_seg(&g->es, &c->seg[SEG_ES]);
+  put_seg(&g->cs, &c->seg[SEG_CS]);
+  put_seg(&g->ss, &c->seg[SEG_SS]);
+  put_seg(&g->ds, &c->seg[SEG_DS]);
+  put_table(&g->gdtr, &c->gdtr);
+  put_table(&g->idtr, &c->idtr);
+  g->efer = c->efer;
+  g->cr4 = c->cr4;
+  g->cr3 = c->cr3;
+  g->cr2 = c->cr2;
+  g->cr0 = c->cr0;
+  g->dr7 = c->dr7;
+  g->dr6 = c->dr6;
+  g->rflags = cpu_flags(c);
+  g->rip = c->ip;
+  g->rsp = c->r[RSP];
+  g->rax = c->r[RAX];
+  g->cpl = c->cpl;
+  if (s->np)
+    g->g_pat = c->pat;
+  if (s->lbr_virt) {
+    g->debugctl = c->debugctl;
+    g->br_from = c->last_branch_from;
+    g->br_to = c->last_branch_to;
+    g->last_excp_from = c->last_int_from;
+    g->last_excp_to = c->last_int_to;
+  }
+  v->control.interrupt_shadow = (v->control.interrupt_shadow & ~1ull) | (c->shadow != SHADOW_NONE);
+  v->control.vintr = s->vintr;
+}
+
+static void fold(struct cpu *c, const struct vmcb *v)
+{
+  const struct vmcb_control *k = &v->control;
+  struct svm *s = c->svm;
+  s->cr_intercepts = k->cr_intercepts;
+  s->dr_intercepts = k->dr_intercepts;
+  s->exception_intercepts = k->exception_intercepts;
+  for (unsigned i = 0; i < 3; i++)
+    s->intercepts[i] = k->intercepts[i];
+  s->iopm_pa = k->iopm_base_pa & ~0xfffull;
+  s->msrpm_pa = k->msrpm_base_pa & ~0xfffull;
+  s->tsc_offset = k->tsc_offset;
+  s->asid = k->asid;
+  s->np = k->np_control & NP_ENABLE;
+  s->np_gmet = s->np && (k->np_control & NP_GMET) && model_has(c->model, FEAT_GMET);
+  s->np_rogpt = s->np && (k->np_control & NP_ROGPT) && model_has(c->model, FEAT_ROGPT);
+  s->ncr3 = k->n_cr3 & ~0x1full;
+  s->vintr = k->vintr;
+  s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
+  s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
+  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
+  s->pause_count = s->pause_left = k->pause_count;
+  s->pause_threshold = k->pause_threshold;
+  s->pause_last = 0;
+}
+
+// ---- events ----
+
+static void inject(struct cpu *c, uint64_t e)
+{
+  struct event ev = {.type = e >> EVENTINJ_TYPE_SHIFT & 7, .vector = e & EVENTINJ_VECTOR,
+                     .has_error = (e & EVENTINJ_EV) != 0, .error = (uint32_t)(e >> 32)};
+  uint64_t ip = c->ip;
+  if (ev.type == EVENT_NMI) {
+    ev.vector = VEC_NMI;
+    c->nmi_blocked = true;
+  }
+  if (ev.type != EVENT_EXCEPTION)
+    ev.has_error = false;
+  if (ev.type == EVENT_SOFT || (ev.type == EVENT_EXCEPTION && (ev.vector == VEC_BP || ev.vector == VEC_OF))) {
+    ev.soft = ev.type == EVENT_SOFT;
+    if (model_has(c->model, FEAT_NRIP_SAVE))
+      ip = c->svm->vmcb->control.nrip;
+  }
+  c->shadow = c->shadow_next = SHADOW_NONE;
+  event_dispatch(c, &ev, ip);
+}
+
+static uint64_t exitintinfo(const struct cpu *c)
+{
+  if (!c->delivering)
+    return 0;
+  const struct event *e = &c->event;
+  return EVENTINJ_VALID | (uint64_t)e->type << EVENTINJ_TYPE_SHIFT | e->vector |
+         (e->has_error ? EVENTINJ_EV | (uint64_t)e->error << 32 : 0);
+}
+
+// ---- in ----
+
+bool svm_vmrun(struct cpu *c, uint64_t pa)
+{
+  struct svm *s = c->svm;
+  struct vmcb *v = page(c, pa);
+  struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);
+  if (!v || !host)
+    return raise_gp(c, 0);
+  host = (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save));
+  s->vmruns++;
+  const struct svm_check *bad = svm_check(c, v);
+  if (bad) {
+    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n", c->index,
+             (unsigned long long)pa, bad->field, (unsigned long long)bad->value(v), bad->rule, bad->id, bad->section);
+    v->control.exitcode = VMEXIT_INVALID;
+    v->control.exitinfo1 = v->control.exitinfo2 = 0;
+    v->control.exitintinfo = 0;
+    touched(c, v, sizeof v->control);
+    c->gif = false;
+    s->exits++;
+    return true;
+  }
+  save_host(c, host);
+  s->host_cr0 = c->cr0;
+  s->host_cr4 = c->cr4;
+  s->host_efer = c->efer;
+  s->host_if = c->sysflags & FL_IF;
+  s->vmcb_pa = pa;
+  s->vmcb = v;
+  s->exiting = false;
+  fold(c, v);
+  switch (v->control.tlb_control) {
+  case TLB_ALL:
+    tlb_flush_all(c);
+    break;
+  case TLB_GUEST:
+    tlb_flush_asid(c, s->asid);
+    break;
+  case TLB_GUEST_NONGLOBAL:
+    tlb_flush_asid_nonglobal(c, s->asid);
+    break;
+  default:
+    break;
+  }
+  c->guest = true;
+  c->gif = true;
+  load_guest(c, v);
+  tlb_set_context(c, s->asid, pcid(c), true);
+  cpu_mode_update(c);
+  if (log_on(c->log, LOG_VMRUN))
+    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: ASID %u, rip %04x:%016llx, eventinj %llx\n", c->index,
+             (unsigned long long)pa, s->asid, c->seg[SEG_CS].sel, (unsigned long long)c->ip,
+             (unsigned long long)v->control.eventinj);
+  if (!s->np && (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !cpu_long(c) && !pdpte_load(c, c->cr3)) {
+    svm_exit(c, VMEXIT_INVALID, 0, 0);
+    return false;
+  }
+  uint64_t e = v->control.eventinj;
+  v->control.eventinj &= ~EVENTINJ_VALID;
+  svm_vintr_update(c);
+  if (c->pending)
+    cpu_kick(c);
+  if (e & EVENTINJ_VALID)
+    inject(c, e);
+  c->next_ip = c->ip;
+  return !c->faulted;
+}
+
+// ---- out ----
+
+bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2)
+{
+  struct svm *s = c->svm;
+  s->exiting = true;
+  s->exitcode = code;
+  s->exitinfo1 = info1;
+  s->exitinfo2 = info2;
+  c->faulted = true;
+  return false;
+}
+
+bool svm_exit_npf(struct cpu *c, uint64_t gpa, uint64_t error)
+{
+  return svm_exit(c, VMEXIT_NPF, error, gpa);
+}
+
+// The instruction's bytes, for faults that a hypervisor answers by emulating it. APM2 15.8.4
+static void fetched_bytes(struct cpu *c, struct vmcb_control *k)
+{
+  k->bytes_fetched = 0;
+  bool fetch = c->svm->exitinfo1 & 16;
+  bool wanted = c->svm->exitcode == VMEXIT_NPF || c->svm->exitcode == VMEXIT_EXCP0 + VEC_PF;
+  if (!wanted || fetch || !model_has(c->model, FEAT_DECODEASSISTS))
+    return;
+  uint64_t la = c->mode & MODE_CS64 ? c->ip : (uint32_t)(c->seg[SEG_CS].base + c->ip);
+  unsigned n = 15;
+  unsigned room = 0x1000 - (la & 0xfff);
+  uint8_t bytes[15];
+  if (!mem_debug_read(c, la, bytes, n)) {
+    n = room < 15 ? room : 15;
+    if (!mem_debug_read(c, la, bytes, n))
+      return;
+  }
+  k->bytes_fetched = n;
+  memcpy(k->instruction, bytes, n);
+}
+
+// Exits of instructions leave the following one's address. APM2 15.7.1
+static uint64_t nrip(const struct cpu *c, uint64_t code)
+{
+  if (!model_has(c->model, FEAT_NRIP_SAVE))
+    return 0;
+  bool instruction = code < 0x40 || (code >= VMEXIT_CR0_SEL_WRITE && code <= VMEXIT_MSR) ||
+                     (code >= VMEXIT_VMRUN && code <= VMEXIT_TLBSYNC) || code == VMEXIT_EXCP0 + VEC_BP ||
+                     code == VMEXIT_EXCP0 + VEC_OF;
+  return instruction ? c->next_ip : 0;
+}
+
+void svm_vmexit(struct cpu *c)
+{
+  struct svm *s = c->svm;
+  struct vmcb *v = s->vmcb;
+  struct vmcb_control *k = &v->control;
+  s->exiting = false;
+  c->faulted = false;
+  s->exits++;
+  k->exitcode = s->exitcode;
+  k->exitinfo1 = s->exitinfo1;
+  k->exitinfo2 = s->exitinfo2;
+  k->exitintinfo = exitintinfo(c);
+  k->nrip = nrip(c, s->exitcode);
+  fetched_bytes(c, k);
+  save_guest(c, v);
+  touched(c, v, sizeof *v);
+  if (log_on(c->log, LOG_VMRUN))
+    log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT %llx info %llx %llx int %llx rip %04x:%016llx\n", c->index,
+             (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1, (unsigned long long)k->exitinfo2,
+             (unsigned long long)k->exitintinfo, c->seg[SEG_CS].sel, (unsigned long long)c->ip);
+  c->delivering = false;
+  c->guest = false;
+  c->gif = false;
+  c->pending &= ~PEND_VINTR;
+  c->run = RUN_ON;
+  c->shadow = c->shadow_next = SHADOW_NONE;
+  c->db_bits = 0;
+  c->trap_tf = false;
+  c->rf_clear = false;
+  struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);
+  if (!host || !load_host(c, (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save)))) {
+    cpu_shutdown(c);
+    return;
+  }
+  tlb_set_context(c, 0, pcid(c), true);
+  cpu_mode_update(c);
+}

@@ -1,0 +1,19 @@
+// Entering a guest; leaving it is in svm.h.
+#ifndef CPU_SVM_WORLD_H
+#define CPU_SVM_WORLD_H
+
+#include "cpu/svm/svm.h"
+
+// VMRUN of the VMCB at a physical address that has been checked to be aligned and within memory. Afterwards
+// c->next_ip is where execution goes on, in the guest or, if VMRUN ended at once, in the host.
+bool svm_vmrun(struct cpu *c, uint64_t pa);
+// V_IRQ or what it depends on changed: makes the engine look.
+static inline void svm_vintr_update(struct cpu *c)
+{
+  if (c->guest && (c->svm->vintr & VINTR_IRQ))
+    cpu_request(c, PEND_VINTR);
+  else
+    c->pending &= ~PEND_VINTR;
+}
+
+#endif
