@@ -83,6 +83,12 @@ static bool open_monitors(struct machine *m, struct monitor **list, struct err *
   return true;
 }
 
+static void look(void *arg)
+{
+  struct monitor *const *list = arg;
+  monitor_greet(*list);
+}
+
 static int end_of_run(struct machine *m, enum machine_end end)
 {
   chardevs_restore_tty(&m->chardevs);
@@ -108,6 +114,8 @@ static int run(struct config *c)
   if (m) {
     m->signal_fd = signals;
     m->on_trouble = trouble;
+    m->on_look = look;
+    m->look_arg = &monitors;
   }
   if (m && open_monitors(m, &monitors, &e))
     status = end_of_run(m, machine_run(m));

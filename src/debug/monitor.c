@@ -199,9 +199,20 @@ struct monitor *monitor_new(struct machine *m, struct chardev *chr, struct err *
     free(mon);
     return NULL;
   }
-  if (!chr->mux && chr->out >= 0)
-    greet(mon);
+  monitor_greet(mon);
   return mon;
+}
+
+void monitor_greet(struct monitor *mon)
+{
+  for (; mon; mon = mon->next) {
+    if (mon->chr->mux) // greeted when it is first spoken to
+      continue;
+    if (mon->chr->out < 0)
+      mon->greeted = false, mon->len = 0;
+    else if (!mon->greeted)
+      greet(mon);
+  }
 }
 
 void monitor_free(struct monitor *mon)

@@ -48,6 +48,8 @@ struct monitor_command {
 
 // NULL with the error set on failure.
 struct monitor *monitor_new(struct machine *m, struct chardev *chr, struct err *e);
+// Greets whoever has just connected; to be called for all monitors of a list after inputs were looked at.
+void monitor_greet(struct monitor *first);
 void monitor_free(struct monitor *mon);
 // Executes one command; the answer goes to out. Also for tests.
 void monitor_run(struct monitor *mon, const char *line, FILE *out);

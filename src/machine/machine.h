@@ -84,6 +84,8 @@ struct machine {
   // Hooks of the floors above; all may be NULL.
   void (*on_trouble)(void *arg, struct machine *m, struct cpu *c, const char *what); // triple fault, reset
   void *hook_arg;
+  void (*on_look)(void *arg); // inputs were looked at; a connection may have come or gone
+  void *look_arg;
   int signal_fd; // readable: a signal asks the machine to end; -1: none
 };
 

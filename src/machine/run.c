@@ -35,6 +35,8 @@ static void look_outside(struct machine *m, uint64_t timeout)
   if (m->signal_fd >= 0 && fds[n].revents)
     machine_request(m, WANT_QUIT);
   chardev_poll(&m->chardevs, fds, n);
+  if (m->on_look)
+    m->on_look(m->look_arg);
 }
 
 // -clock host: how far the virtual clock is ahead of the host's, in ns.
