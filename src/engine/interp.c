@@ -3,6 +3,7 @@
 // What is exact here: an event is taken at the instruction where it is due. A block that would overrun the
 // slice, an interrupt shadow, single-stepping, RF and instruction breakpoints are served by blocks of one
 // instruction (MODE_STEP), so the shape of blocks never shows.
+#include "cpu/debug.h"
 #include "cpu/except.h"
 #include "cpu/fpu.h"
 #include "cpu/insn/hot.h"
@@ -134,7 +135,7 @@ static void attend(struct cpu *c)
 static bool special(const struct cpu *c)
 {
   return (c->sysflags & (FL_TF | FL_RF)) || c->shadow != SHADOW_NONE ||
-         ((c->dr7 & 0xff) && debug_has_fetch_breakpoints(c));
+         ((c->dr7 & 0xff) && debug_has_fetch_breakpoints(c)) || (c->debugctl & (DEBUGCTL_LBR | DEBUGCTL_BTF));
 }
 
 // The block at c->ip for this mode. NULL: a fault is waiting.
@@ -216,6 +217,9 @@ static void step_one(struct engine *e, struct cpu *c)
     raise_gp(c, 0);
     return;
   }
+  uint64_t from = c->ip;
+  uint32_t length = b->bytes;
+  bool guest = c->guest;
   c->rf_clear = true;
   c->trap_tf = trap;
   run_block(c, b);
@@ -227,8 +231,12 @@ static void step_one(struct engine *e, struct cpu *c)
     c->sysflags &= ~FL_RF;
   c->shadow = c->shadow_next;
   c->shadow_next = SHADOW_NONE;
-  if (c->trap_tf)
-    c->db_bits |= 1u << 14; // DR6.BS
+  // A taken branch, for the last-branch registers and for single-stepping by branches (APM2 13.1.1.8, 13.1.4).
+  bool branched = c->ip != from + length && c->ip != from && c->guest == guest;
+  if (branched)
+    debug_branch(c, from, c->ip);
+  if (c->trap_tf && (branched || !(c->debugctl & DEBUGCTL_BTF)))
+    c->db_bits |= DR6_BS;
   c->trap_tf = false;
 }
 
