@@ -145,6 +145,9 @@ enum engine_stop engine_run(struct engine *e)
       if (done > longest)
         longest = done;
     }
+    // A round in which nobody got on takes time too: whatever holds a CPU, time does not stand still.
+    if (!longest && !e->stop)
+      longest = 1;
     clock_advance(k, k->base + (longest << e->ns_shift));
   }
 }

@@ -44,6 +44,18 @@ bool interp_runnable(struct cpu *c)
   return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
 
+// A delivery takes the time of an instruction: handlers that fault or are interrupted for ever before their first
+// instruction hold their CPU, as on real hardware, but not the machine. A delivery at the very end of a slice
+// overruns it by that one.
+static void charge(struct cpu *c)
+{
+  *(c->kicked ? &c->stolen : &c->left) -= 1;
+}
+static bool overrun(const struct cpu *c)
+{
+  return c->left + c->stolen < 0;
+}
+
 static void startup(struct cpu *c)
 {
   c->seg[SEG_CS].sel = (uint16_t)(c->sipi_vector << 8);
@@ -73,6 +85,7 @@ static void attend_virtual(struct cpu *c)
   c->pending &= ~PEND_VINTR;
   c->run = RUN_ON;
   except_interrupt(c, s->vintr >> VINTR_VECTOR_SHIFT & 0xff);
+  charge(c);
 }
 
 // Delivers what is pending and may be delivered now, most urgent first. APM2 8.5.
@@ -108,6 +121,7 @@ static void attend(struct cpu *c)
     c->pending &= ~PEND_NMI;
     c->run = RUN_ON;
     except_nmi(c);
+    charge(c);
     return;
   }
   if (SVM_INTERCEPTED(c, VMEXIT_INTR) && (c->pending & PEND_INTR) && interrupts_open(c)) {
@@ -127,6 +141,7 @@ static void attend(struct cpu *c)
     if (vector >= 0) {
       c->run = RUN_ON;
       except_interrupt(c, vector);
+      charge(c);
     }
   }
 }
@@ -251,11 +266,15 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       c->db_bits = 0; // of the instruction that did not complete
       except_deliver(c);
       c->shadow = c->shadow_next = SHADOW_NONE;
+      charge(c);
     }
     if (unlikely(c->db_bits) && c->shadow != SHADOW_MOV_SS) {
       uint64_t bits = c->db_bits;
       c->db_bits = 0;
       except_debug_trap(c, bits);
+      charge(c);
+      if (overrun(c))
+        break;
       continue;
     }
     if (unlikely(c->pending)) {
@@ -269,7 +288,7 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       c->left += c->stolen;
       c->stolen = 0;
       c->kicked = false;
-      if (c->pending & PEND_STOP)
+      if ((c->pending & PEND_STOP) || overrun(c))
         break;
       continue;
     }
@@ -292,6 +311,8 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
   }
   fpu_leave(c);
   c->pending &= ~PEND_STOP;
+  c->left += c->stolen;
+  c->stolen = 0;
   c->instructions += c->slice - c->left;
   c->slice = c->left = 0;
 }
