@@ -11,6 +11,12 @@
 
 #include "cpu/op.h"
 
+// Values in guest memory, which stand at any address.
+typedef uint8_t guest_u8;
+typedef uint16_t __attribute__((aligned(1))) guest_u16;
+typedef uint32_t __attribute__((aligned(1))) guest_u32;
+typedef uint64_t __attribute__((aligned(1))) guest_u64;
+
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_NONE UINT64_MAX // a tag that no access has
@@ -161,7 +167,7 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
     uint64_t la_ = (la);                                                                            \
     const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
     if (likely(tlb_hit(e_->rtag, la_, (bits) / 8))) {                                               \
-      (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
+      (var) = *(const guest_u##bits *)(la_ + e_->add);                                              \
     } else {                                                                                        \
       (var) = (uint##bits##_t)cold_load((c), (op), la_, (bits) / 8);                                 \
       if (unlikely((c)->faulted))                                                                   \
@@ -174,7 +180,7 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
     uint64_t la_ = (la);                                                                            \
     const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
+      *(guest_u##bits *)(la_ + e_->add) = (val);                                                    \
     } else {                                                                                        \
       cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
       if (unlikely((c)->faulted))                                                                   \
@@ -189,7 +195,7 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
     uint64_t la_ = (la);                                                                            \
     const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      (var) = *(const uint##bits##_t *)(la_ + e_->add);                                             \
+      (var) = *(const guest_u##bits *)(la_ + e_->add);                                              \
     } else {                                                                                        \
       (var) = (uint##bits##_t)cold_load_rmw((c), (op), la_, (bits) / 8);                             \
       if (unlikely((c)->faulted))                                                                   \
@@ -202,7 +208,7 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
     uint64_t la_ = (la);                                                                            \
     const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
     if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      *(uint##bits##_t *)(la_ + e_->add) = (val);                                                   \
+      *(guest_u##bits *)(la_ + e_->add) = (val);                                                    \
     } else {                                                                                        \
       cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
       if (unlikely((c)->faulted)) {                                                                 \
