@@ -226,6 +226,18 @@ static bool deliver_protected(struct cpu *c, const struct event *e, uint64_t ip)
 
 // ---- long mode ----
 
+// The frame is written at once; a fault is where it would be if it were pushed word by word from the top.
+static bool write_frame(struct cpu *c, unsigned cpl, uint64_t rsp, const uint64_t *frame, unsigned n)
+{
+  if (likely(cpl_write(c, cpl, rsp, frame, n * 8)))
+    return true;
+  c->faulted = false;
+  while (n-- > 0)
+    if (!cpl_write(c, cpl, rsp + n * 8, &frame[n], 8))
+      return false;
+  return true;
+}
+
 static bool deliver_long(struct cpu *c, const struct event *e, uint64_t ip)
 {
   uint64_t gate[2], cs, rsp = c->r[RSP], frame[6];
@@ -268,7 +280,7 @@ static bool deliver_long(struct cpu *c, const struct event *e, uint64_t ip)
   rsp -= n * 8;
   if (!canonical(rsp) || !canonical(rsp + n * 8 - 1))
     return raise_error(c, VEC_SS, 0);
-  if (!cpl_write(c, cpl, rsp, frame, n * 8))
+  if (!write_frame(c, cpl, rsp, frame, n))
     return false;
 
   if (inner)
