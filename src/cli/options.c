@@ -1,8 +1,8 @@
 // The table of options, and the walk over the arguments; see cli.h.
 #include <string.h>
 
-#include "cli/cli.h"
 #include "base/opt.h"
+#include "cli/cli.h"
 
 #define STRING(field)                                                                                        \
   static bool take_##field(struct cli *c, const char *value, struct err *e)                                  \
@@ -60,7 +60,8 @@ static bool refuse_kvm(struct cli *c, const char *value, struct err *e)
 
 static bool refuse_object(struct cli *c, const char *value, struct err *e)
 {
-  return err_set(e, "-object: there are no objects; memory is given by -m, randomness by virtio-rng-pci itself");
+  return err_set(e,
+                 "-object: there are no objects; memory is given by -m, randomness by virtio-rng-pci itself");
 }
 
 static bool refuse_daemon(struct cli *c, const char *value, struct err *e)
@@ -82,7 +83,8 @@ const struct option options[] = {
     {"initrd", "FILE[,FILE ARGS...]", take_initrd, "initial RAM disk, or multiboot modules"},
     {"append", "TEXT", take_append, "the kernel's command line"},
     {"bios", "FILE", take_bios, "BIOS image (bios-256k.bin of SeaBIOS)"},
-    {"boot", "[order=]LETTERS[,once=LETTERS][,menu=on|off]", take_boot, "a floppy, c disk, d CD-ROM, n network"},
+    {"boot", "[order=]LETTERS[,once=LETTERS][,menu=on|off]", take_boot,
+     "a floppy, c disk, d CD-ROM, n network"},
     {"drive", "file=FILE[,PROP=VALUE...]", take_drive,
      "a disk: if=ide|virtio|none media=disk|cdrom index= id= format=raw snapshot= readonly= cache="},
     {"hda", "FILE", take_hda, "first IDE disk; -hdb, -hdc, -hdd likewise"},
@@ -93,7 +95,8 @@ const struct option options[] = {
     {"snapshot", NULL, take_snapshot, "write to temporary files, not to disk images"},
     {"device", "NAME[,PROP=VALUE...]", take_device, "add a device; -device help, -device NAME,help"},
     {"chardev", "null|stdio|file|socket|pty,id=ID[,...]", take_chardev, "a character backend"},
-    {"serial", "BACKEND", take_serial, "a serial port: stdio, mon:stdio, null, none, file:F, unix:P, pty, chardev:ID"},
+    {"serial", "BACKEND", take_serial,
+     "a serial port: stdio, mon:stdio, null, none, file:F, unix:P, pty, chardev:ID"},
     {"monitor", "BACKEND", take_monitor, "the monitor: stdio, unix:PATH,server,nowait, none ..."},
     {"mon", "[chardev=]ID", take_mon, "the monitor on a -chardev"},
     {"debugcon", "BACKEND", take_debugcon, "the firmware's console, port E9h"},
@@ -119,6 +122,7 @@ const struct option options[] = {
     {"name", "TEXT", take_name, "a name for the machine"},
     {"state-hash", NULL, take_state_hash, "print a hash of memory and registers at the end"},
     {"stats", "FILE", take_stats_file, "write what was counted to FILE at the end, as JSON"},
+    {"overcommit", "TEXT", take_nothing, NULL},
     {"enable-kvm", NULL, refuse_kvm, NULL},
     {"object", "TEXT", refuse_object, NULL},
     {"daemonize", NULL, refuse_daemon, NULL},

@@ -124,15 +124,17 @@ bool take_debugcon(struct cli *c, const char *value, struct err *e)
 
 bool take_display(struct cli *c, const char *value, struct err *e)
 {
-  return !strcmp(value, "none") ||
-         err_set(e, "-display %s: there is no window; use -display none or -nographic, and screendump in the monitor",
-                 value);
+  return !strcmp(value, "none") || err_set(e,
+                                           "-display %s: there is no window; use -display none or "
+                                           "-nographic, and screendump in the monitor",
+                                           value);
 }
 
 bool take_vga(struct cli *c, const char *value, struct err *e)
 {
   c->config.vga_none = !strcmp(value, "none");
-  return c->config.vga_none || !strcmp(value, "std") || err_set(e, "-vga %s: the adapters are std and none", value);
+  return c->config.vga_none || !strcmp(value, "std") ||
+         err_set(e, "-vga %s: the adapters are std and none", value);
 }
 
 bool take_net(struct cli *c, const char *value, struct err *e)

@@ -48,7 +48,8 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
     if (n > 0 && n <= CONFIG_CPUS)
       product *= n, topology = true;
     else if (ok && n)
-      ok = err_set(e, "-smp: %s=%llu: a machine has 1 to %d CPUs", keys[i], (unsigned long long)n, CONFIG_CPUS);
+      ok = err_set(e, "-smp: %s=%llu: a machine has 1 to %d CPUs", keys[i], (unsigned long long)n,
+                   CONFIG_CPUS);
   }
   if (!finish(&o, ok, e))
     return false;
@@ -60,7 +61,8 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
     return err_set(e, "-smp %s: a machine has 1 to %d CPUs", value, CONFIG_CPUS);
   // QEMU's rule: what is given must multiply to the number of CPUs. A single value left open is worked out.
   if (topology && cpus % product)
-    return err_set(e, "-smp %s: sockets * cores * threads does not give %llu CPUs", value, (unsigned long long)cpus);
+    return err_set(e, "-smp %s: sockets * cores * threads does not give %llu CPUs", value,
+                   (unsigned long long)cpus);
   c->config.cpus = (unsigned)cpus;
   return true;
 }
@@ -83,14 +85,16 @@ static bool accept(struct opts *o, const char *key)
 bool take_machine(struct cli *c, const char *value, struct err *e)
 {
   static const char *const names[] = {"pc", "pc-i440fx", "i440fx", NULL};
-  static const char *const ignored[] = {"accel", "usb", "kernel_irqchip", "kernel-irqchip", "dump-guest-core", "mem-merge",
-                                        "graphics", "vmport", NULL};
+  static const char *const ignored[] = {
+      "accel",  "usb", "kernel_irqchip", "kernel-irqchip", "dump-guest-core", "mem-merge", "graphics",
+      "vmport", NULL};
   unsigned type = 0;
   struct opts o;
   if (!strcmp(value, "help") || !strcmp(value, "?")) {
-    printf("Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
-           "Properties: accel, usb, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics are accepted;\n"
-           "hpet=on|off, smm=off, acpi=on\n");
+    printf(
+        "Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
+        "Properties: accel, usb, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics are accepted;\n"
+        "hpet=on|off, smm=off, acpi=on\n");
     return c->done = true;
   }
   if (!opts_parse(&o, "-machine", value, "type", e))
@@ -105,7 +109,8 @@ bool take_machine(struct cli *c, const char *value, struct err *e)
     opts_free(&o);
     return false;
   }
-  bool ok = opts_choice(&o, "type", names, &type, e) && opts_bool(&o, "hpet", &hpet, e) && opts_bool(&o, "acpi", &acpi, e);
+  bool ok = opts_choice(&o, "type", names, &type, e) && opts_bool(&o, "hpet", &hpet, e) &&
+            opts_bool(&o, "acpi", &acpi, e);
   if (!finish(&o, ok, e))
     return false;
   if (smm)
@@ -120,14 +125,16 @@ bool take_accel(struct cli *c, const char *value, struct err *e)
 {
   size_t n = strcspn(value, ",");
   if ((n == 3 && !strncmp(value, "kvm", n)) || (n == 3 && !strncmp(value, "hvf", n)))
-    return err_set(e, "-accel %.*s: this machine never uses the host's virtualization; leave the option out", (int)n, value);
+    return err_set(e, "-accel %.*s: this machine never uses the host's virtualization; leave the option out",
+                   (int)n, value);
   return true;
 }
 
 static bool letters(const char *option, const char *text, char out[8], struct err *e)
 {
   if (strlen(text) > 7 || strspn(text, "abcdn") != strlen(text) || !*text)
-    return err_set(e, "-boot %s=%s: letters are a, b (floppy), c (disk), d (CD-ROM), n (network)", option, text);
+    return err_set(e, "-boot %s=%s: letters are a, b (floppy), c (disk), d (CD-ROM), n (network)", option,
+                   text);
   strcpy(out, text);
   return true;
 }
@@ -158,7 +165,8 @@ bool take_rtc(struct cli *c, const char *value, struct err *e)
   if (ok && base)
     ok = config_set(&c->config.rtc_base, base) || err_set(e, "out of memory");
   if (ok && clock < 2)
-    ok = err_set(e, "-rtc clock=%s: the clock goes with the machine's time; for the host's use -clock host", clocks[clock]);
+    ok = err_set(e, "-rtc clock=%s: the clock goes with the machine's time; for the host's use -clock host",
+                 clocks[clock]);
   return finish(&o, ok, e);
 }
 
@@ -199,8 +207,8 @@ bool take_limit(struct cli *c, const char *value, struct err *e)
 // Properties of QEMU's devices that change nothing here.
 bool take_global(struct cli *c, const char *value, struct err *e)
 {
-  static const char *const known[] = {"kvm-pit.lost_tick_policy=", "PIIX4_PM.disable_s3=", "PIIX4_PM.disable_s4=",
-                                      "mc146818rtc.lost_tick_policy=", NULL};
+  static const char *const known[] = {"kvm-pit.lost_tick_policy=", "PIIX4_PM.disable_s3=",
+                                      "PIIX4_PM.disable_s4=", "mc146818rtc.lost_tick_policy=", NULL};
   for (unsigned i = 0; known[i]; i++)
     if (!strncmp(value, known[i], strlen(known[i])))
       return true;

@@ -112,8 +112,12 @@ bool monitor_expr(struct monitor_call *c, const char *text, uint64_t *v)
 static bool read_physical(struct cpu *c, uint64_t pa, uint8_t *buf, unsigned len)
 {
   for (unsigned i = 0; i < len; i++) {
-    struct txn t = {.addr = pa + i, .size = 1, .requester = TXN_FROM_CPU + c->index, .kind = TXN_READ,
-                    .space = TXN_MEM, .debug = true};
+    struct txn t = {.addr = pa + i,
+                    .size = 1,
+                    .requester = TXN_FROM_CPU + c->index,
+                    .kind = TXN_READ,
+                    .space = TXN_MEM,
+                    .debug = true};
     uint64_t v;
     if (bus_access(c->bus, &t, &v) != TXN_OK)
       return false;
@@ -146,8 +150,14 @@ static unsigned disassemble(struct cpu *c, bool physical, uint64_t addr, uint64_
   fprintf(out, "0x%08llx:  ", (unsigned long long)addr);
   for (unsigned i = 0; i < (len ? len : have ? 1 : 0); i++)
     fprintf(out, "%02x ", buf[i]);
-  fprintf(out, "%*s%s\n", (int)(3 * (8 - (len > 8 ? 8 : len ? len : 1))), "",
-          len ? text : have ? "(bad)" : "cannot be read");
+  fprintf(out, "%*s%s\n",
+          (int)(3 * (8 - (len > 8 ? 8
+                          : len   ? len
+                                  : 1))),
+          "",
+          len    ? text
+          : have ? "(bad)"
+                 : "cannot be read");
   return len ? len : 1;
 }
 

@@ -42,7 +42,8 @@ static void help_table(const struct monitor_command *t, const char *before, FILE
 {
   for (; t->name; t++) {
     char left[80];
-    snprintf(left, sizeof left, "%s%s%s%s %s", before, t->name, t->alias ? "|" : "", t->alias ? t->alias : "", t->params);
+    snprintf(left, sizeof left, "%s%s%s%s %s", before, t->name, t->alias ? "|" : "", t->alias ? t->alias : "",
+             t->params);
     fprintf(out, "%-40s %s\n", left, t->help);
   }
 }
@@ -68,7 +69,8 @@ static void unknown(const char *name, FILE *out)
 static void split(struct monitor_call *call, char *rest)
 {
   char *save = NULL;
-  for (char *w = strtok_r(rest, " \t", &save); w && call->args < MONITOR_ARGS; w = strtok_r(NULL, " \t", &save))
+  for (char *w = strtok_r(rest, " \t", &save); w && call->args < MONITOR_ARGS;
+       w = strtok_r(NULL, " \t", &save))
     call->arg[call->args++] = w;
 }
 
@@ -80,8 +82,8 @@ void monitor_run(struct monitor *mon, const char *line, FILE *out)
   if (len >= sizeof text)
     return;
   memcpy(text, line, len + 1);
-  struct monitor_call call = {.mon = mon, .machine = mon->machine, .cpu = mon->machine->cpu[mon->cpu], .out = out,
-                              .fmt = ""};
+  struct monitor_call call = {
+      .mon = mon, .machine = mon->machine, .cpu = mon->machine->cpu[mon->cpu], .out = out, .fmt = ""};
   char *name = text, *rest = text + strcspn(text, " \t");
   if (*rest)
     *rest++ = 0;
@@ -195,7 +197,8 @@ struct monitor *monitor_new(struct machine *m, struct chardev *chr, struct err *
   struct char_user user = {.can_receive = can_receive, .receive = receive, .arg = mon};
   mon->user = chardev_attach(chr, &user);
   if (mon->user < 0) {
-    err_set(e, "-monitor: '%s' is in use; share the terminal with -serial mon:stdio", chr->id ? chr->id : "stdio");
+    err_set(e, "-monitor: '%s' is in use; share the terminal with -serial mon:stdio",
+            chr->id ? chr->id : "stdio");
     free(mon);
     return NULL;
   }

@@ -17,8 +17,12 @@ struct range {
 
 static uint64_t entry(struct cpu *c, uint64_t pa, unsigned size)
 {
-  struct txn t = {.addr = pa & c->phys_mask, .size = size, .requester = TXN_FROM_CPU + c->index, .kind = TXN_READ,
-                  .space = TXN_MEM, .debug = true};
+  struct txn t = {.addr = pa & c->phys_mask,
+                  .size = size,
+                  .requester = TXN_FROM_CPU + c->index,
+                  .kind = TXN_READ,
+                  .space = TXN_MEM,
+                  .debug = true};
   uint64_t v;
   return bus_access(c->bus, &t, &v) == TXN_OK ? v : 0;
 }
@@ -29,8 +33,9 @@ static void flush(struct range *r)
     return;
   r->lines++;
   int w = cpu_long(r->c) ? 16 : 8;
-  fprintf(r->out, "%0*llx-%0*llx %0*llx %c%c%c\n", w, (unsigned long long)r->start, w, (unsigned long long)r->end, w,
-          (unsigned long long)(r->end - r->start), r->rights & US ? 'u' : '-', 'r', r->rights & RW ? 'w' : '-');
+  fprintf(r->out, "%0*llx-%0*llx %0*llx %c%c%c\n", w, (unsigned long long)r->start, w,
+          (unsigned long long)r->end, w, (unsigned long long)(r->end - r->start), r->rights & US ? 'u' : '-',
+          'r', r->rights & RW ? 'w' : '-');
 }
 
 static void leaf(struct range *r, uint64_t la, uint64_t size, uint32_t rights)

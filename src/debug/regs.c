@@ -10,7 +10,8 @@ typedef unsigned long long ull;
 
 static const char *const names64[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                         "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
-static const uint8_t order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
+static const uint8_t order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP,
+                                  R8,  R9,  R10, R11, R12, R13, R14, R15};
 static const char *const seg_names[SEG_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS"};
 
 static void print_general(FILE *out, const struct cpu *c, bool wide)
@@ -29,7 +30,8 @@ static void print_flags(FILE *out, const struct cpu *c, bool wide)
   static const struct {
     uint32_t bit;
     char letter;
-  } shown[] = {{FL_DF, 'D'}, {FL_OF, 'O'}, {FL_SF, 'S'}, {FL_ZF, 'Z'}, {FL_AF, 'A'}, {FL_PF, 'P'}, {FL_CF, 'C'}};
+  } shown[] = {{FL_DF, 'D'}, {FL_OF, 'O'}, {FL_SF, 'S'}, {FL_ZF, 'Z'},
+               {FL_AF, 'A'}, {FL_PF, 'P'}, {FL_CF, 'C'}};
   uint32_t f = cpu_flags(c);
   char text[8] = "";
   for (unsigned i = 0; i < 7; i++)
@@ -68,7 +70,8 @@ static void print_system(FILE *out, const struct cpu *c, bool wide)
 static void print_vector(FILE *out, struct cpu *c)
 {
   const struct fxregs *x = &c->fx;
-  fprintf(out, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08x\n", x->fcw, x->fsw, x->fsw >> 11 & 7, x->ftw, x->mxcsr);
+  fprintf(out, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08x\n", x->fcw, x->fsw, x->fsw >> 11 & 7, x->ftw,
+          x->mxcsr);
   for (unsigned i = 0; i < 8; i++) {
     uint64_t mantissa;
     uint16_t top;
@@ -95,7 +98,7 @@ void regs_print(FILE *out, struct cpu *c)
 bool regs_value(const struct cpu *c, const char *name, uint64_t *v)
 {
   static const char *const low[16] = {"ax", "cx", "dx", "bx", "sp", "bp", "si", "di",
-                                      "8", "9", "10", "11", "12", "13", "14", "15"};
+                                      "8",  "9",  "10", "11", "12", "13", "14", "15"};
   for (unsigned i = 0; i < 16; i++) {
     if (strlen(name) < 2 || strcmp(name + 1, low[i]) != 0)
       continue;
@@ -105,13 +108,15 @@ bool regs_value(const struct cpu *c, const char *name, uint64_t *v)
       return *v = (uint32_t)c->r[i], true;
   }
   for (unsigned i = 0; i < SEG_COUNT; i++)
-    if (strlen(name) == 2 && (name[0] | 32) == (seg_names[i][0] | 32) && (name[1] | 32) == (seg_names[i][1] | 32))
+    if (strlen(name) == 2 && (name[0] | 32) == (seg_names[i][0] | 32) &&
+        (name[1] | 32) == (seg_names[i][1] | 32))
       return *v = c->seg[i].sel, true;
   const struct {
     const char *name;
     uint64_t v;
-  } others[] = {{"rip", c->ip}, {"eip", c->ip}, {"pc", c->seg[SEG_CS].base + c->ip}, {"eflags", cpu_flags(c)},
-                {"rflags", cpu_flags(c)}, {"cr0", c->cr0}, {"cr2", c->cr2}, {"cr3", c->cr3}, {"cr4", c->cr4},
+  } others[] = {{"rip", c->ip},           {"eip", c->ip},           {"pc", c->seg[SEG_CS].base + c->ip},
+                {"eflags", cpu_flags(c)}, {"rflags", cpu_flags(c)}, {"cr0", c->cr0},
+                {"cr2", c->cr2},          {"cr3", c->cr3},          {"cr4", c->cr4},
                 {"efer", c->efer}};
   for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
     if (!strcmp(name, others[i].name))

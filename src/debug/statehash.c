@@ -80,19 +80,52 @@ static uint64_t hash_lapic(uint64_t h, const struct lapic *a)
   h = mix_bytes(h, a->tmr, sizeof a->tmr);
   h = mix_bytes(h, a->irr, sizeof a->irr);
   h = mix_bytes(h, a->lvt, sizeof a->lvt);
-  const uint64_t one[] = {a->id, a->ldr, a->dfr, a->tpr, a->svr, a->esr, a->icr, a->initial_count, a->divide,
-                          a->tsc_deadline, a->timer_start};
+  const uint64_t one[] = {a->id,  a->ldr,           a->dfr,    a->tpr,          a->svr,        a->esr,
+                          a->icr, a->initial_count, a->divide, a->tsc_deadline, a->timer_start};
   return mix_bytes(h, one, sizeof one);
 }
 
 static uint64_t hash_cpu(uint64_t h, const struct cpu *c)
 {
   h = mix_bytes(h, c->r, 16 * sizeof c->r[0]);
-  const uint64_t one[] = {c->ip, cpu_flags(c), c->cpl, c->run, c->shadow, c->pending, c->cr0, c->cr2, c->cr3, c->cr4,
-                          c->cr8, c->efer, c->xcr0, c->pkru, c->dr6, c->dr7, c->gdtr.base, c->gdtr.limit, c->idtr.base,
-                          c->idtr.limit, c->star, c->lstar, c->cstar, c->sfmask, c->kernel_gs_base, c->sysenter_cs,
-                          c->sysenter_esp, c->sysenter_eip, c->pat, c->apic_base, c->mtrr_def_type, c->tsc_offset,
-                          c->tsc_aux, c->tsc_adjust, c->nmi_blocked, c->gif, c->guest, c->instructions};
+  const uint64_t one[] = {c->ip,
+                          cpu_flags(c),
+                          c->cpl,
+                          c->run,
+                          c->shadow,
+                          c->pending,
+                          c->cr0,
+                          c->cr2,
+                          c->cr3,
+                          c->cr4,
+                          c->cr8,
+                          c->efer,
+                          c->xcr0,
+                          c->pkru,
+                          c->dr6,
+                          c->dr7,
+                          c->gdtr.base,
+                          c->gdtr.limit,
+                          c->idtr.base,
+                          c->idtr.limit,
+                          c->star,
+                          c->lstar,
+                          c->cstar,
+                          c->sfmask,
+                          c->kernel_gs_base,
+                          c->sysenter_cs,
+                          c->sysenter_esp,
+                          c->sysenter_eip,
+                          c->pat,
+                          c->apic_base,
+                          c->mtrr_def_type,
+                          c->tsc_offset,
+                          c->tsc_aux,
+                          c->tsc_adjust,
+                          c->nmi_blocked,
+                          c->gif,
+                          c->guest,
+                          c->instructions};
   h = mix_bytes(h, one, sizeof one);
   h = mix_bytes(h, c->dr, sizeof c->dr);
   h = mix_bytes(h, c->pdpte, sizeof c->pdpte);

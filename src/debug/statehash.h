@@ -6,8 +6,8 @@
 
 struct machine;
 
-// Two machines with the same hash are in the same state, as far as 64 bits can tell. A page of zeros and a page
-// that was never touched are the same.
+// Two machines with the same hash are in the same state, as far as 64 bits can tell. A page of zeros and a
+// page that was never touched are the same.
 uint64_t statehash(struct machine *m);
 
 #endif

@@ -64,7 +64,8 @@ static void reset_test(struct device *d)
 static void free_test(struct device *d)
 {
   struct board_part *p = d->self;
-  struct region *r[] = {&p->test.lines_region, &p->test.storage_region, &p->test.flush_region, &p->test.memory_region};
+  struct region *r[] = {&p->test.lines_region, &p->test.storage_region, &p->test.flush_region,
+                        &p->test.memory_region};
   for (unsigned i = 0; i < sizeof r / sizeof r[0]; i++)
     bus_unmap(&p->m->bus, r[i]);
   free(p->device.id);

@@ -9,7 +9,10 @@
 static void describe_board(struct machine *m)
 {
   struct board *b = &m->board;
-  *b = (struct board){.ram_below_4g = m->low_size, .ram_above_4g = m->high_size, .cpus = m->cpus, .nodes = 1,
+  *b = (struct board){.ram_below_4g = m->low_size,
+                      .ram_above_4g = m->high_size,
+                      .cpus = m->cpus,
+                      .nodes = 1,
                       .no_hpet = m->config->no_hpet};
   for (unsigned i = 0; i < m->cpus; i++)
     b->cpu[i].apic_id = (uint8_t)i;
@@ -34,7 +37,8 @@ static bool config_items(struct machine *m)
   struct fw_cfg *f = &m->pc.fw_cfg;
   uint64_t numa[2] = {0};
   return fw_cfg_add_u64(f, FW_CFG_RAM_SIZE, m->low_size + m->high_size) &&
-         fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)m->cpus) && fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)m->cpus) &&
+         fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)m->cpus) &&
+         fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)m->cpus) &&
          fw_cfg_add_u16(f, FW_CFG_NOGRAPHIC, m->config->nographic) &&
          fw_cfg_add_u16(f, FW_CFG_BOOT_MENU, m->config->boot_menu) &&
          fw_cfg_add_u32(f, FW_CFG_IRQ0_OVERRIDE, 1) && fw_cfg_add_bytes(f, FW_CFG_NUMA, numa, sizeof numa);
@@ -59,8 +63,10 @@ bool firmware_init(struct machine *m, struct err *e)
   if (!acpi_build(&m->acpi, &m->board, e))
     return false;
   struct cmos_config cmos = {.ram_below_4g = m->low_size, .ram_above_4g = m->high_size, .cpus = m->cpus};
-  boot_order(m->config->boot_once[0] ? m->config->boot_once
-             : m->config->boot_order[0] ? m->config->boot_order : "cad", cmos.boot);
+  boot_order(m->config->boot_once[0]    ? m->config->boot_once
+             : m->config->boot_order[0] ? m->config->boot_order
+                                        : "cad",
+             cmos.boot);
   for (unsigned i = 0; i < 2; i++)
     if (m->pc.ide->ch[0].drive[i].kind == IDE_HD)
       cmos.hard_disks |= (uint8_t)(1u << i);
@@ -108,13 +114,23 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e)
   if (!c->kernel)
     return true;
   pc_setup(m);
-  struct boot_ram cells = {.ram = &m->ram, .low_off = m->low_off, .low_size = m->low_size, .high_off = m->high_off,
-                           .high_size = m->high_size, .fresh = fresh};
+  struct boot_ram cells = {.ram = &m->ram,
+                           .low_off = m->low_off,
+                           .low_size = m->low_size,
+                           .high_off = m->high_off,
+                           .high_size = m->high_size,
+                           .fresh = fresh};
   // The same bytes in every run.
   static const uint8_t seed[32] = "pacifica: a repeatable beginning";
-  struct boot_request rq = {.kernel = c->kernel, .initrd = c->initrd, .append = c->append, .board = &m->board,
-                            .acpi = &m->acpi, .seed = seed, .seed_len = sizeof seed,
-                            .vga_text = machine_vga(m) != NULL, .mem = boot_ram_mem(&cells)};
+  struct boot_request rq = {.kernel = c->kernel,
+                            .initrd = c->initrd,
+                            .append = c->append,
+                            .board = &m->board,
+                            .acpi = &m->acpi,
+                            .seed = seed,
+                            .seed_len = sizeof seed,
+                            .vga_text = machine_vga(m) != NULL,
+                            .mem = boot_ram_mem(&cells)};
   struct boot_state st;
   if (!boot_load(&rq, &st, e))
     return false;

@@ -1,7 +1,7 @@
 // Devices: what -chardev, -serial, -drive and -device add to the board, and what is there by default.
 //
-// QEMU's order and defaults: a VGA adapter, COM1, a CD-ROM drive on the second IDE channel; -nodefaults leaves
-// them out.
+// QEMU's order and defaults: a VGA adapter, COM1, a CD-ROM drive on the second IDE channel; -nodefaults
+// leaves them out.
 #include "machine/machine.h"
 
 #include <stdio.h>
@@ -41,7 +41,8 @@ static bool make(struct machine *m, const char *text, struct err *e)
   if (!opts_parse(&o, "-device", text, "driver", e))
     return false;
   const char *name = opts_get(&o, "driver");
-  struct device *d = name && board_device(name) ? board_device_create(m, &o, e) : device_create(&m->env, &o, e);
+  struct device *d =
+      name && board_device(name) ? board_device_create(m, &o, e) : device_create(&m->env, &o, e);
   opts_free(&o);
   if (d)
     add(m, d);
@@ -133,9 +134,16 @@ struct vga *machine_vga(struct machine *m)
 
 bool devices_init(struct machine *m, struct err *e)
 {
-  m->env = (struct device_env){.bus = &m->bus, .pci = &m->pc.pci, .clock = &m->clock, .log = &m->log,
-                               .ide = m->pc.ide, .seed = 0x5061636966696361u, .arg = m, .isa_irq = isa_irq,
-                               .drive = drives_find, .chardev = find_chardev};
+  m->env = (struct device_env){.bus = &m->bus,
+                               .pci = &m->pc.pci,
+                               .clock = &m->clock,
+                               .log = &m->log,
+                               .ide = m->pc.ide,
+                               .seed = 0x5061636966696361u,
+                               .arg = m,
+                               .isa_irq = isa_irq,
+                               .drive = drives_find,
+                               .chardev = find_chardev};
   return open_chardevs(m, e) && make_serials(m, e) && drives_init(m, e) && make_devices(m, e);
 }
 

@@ -1,7 +1,7 @@
 // -drive: which image goes to which place.
 //
-// index=N, or bus=B,unit=U, is the IDE place B = N / 2, U = N % 2; without it the first free one. if=none only
-// names the image, for a -device.
+// index=N, or bus=B,unit=U, is the IDE place B = N / 2, U = N % 2; without it the first free one. if=none
+// only names the image, for a -device.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static bool parse(struct opts *o, struct drive_plan *p, struct err *e)
     p->index = (bus == none ? 0 : bus) * 2 + (unit == none ? 0 : unit);
   p->placed = p->index != none;
   if (p->placed && p->iface == IF_IDE && (p->index > 3 || (unit != none && unit > 1)))
-    return err_set(e, "%s: index=%llu: there are four IDE places, 0 to 3", o->option, (unsigned long long)p->index);
+    return err_set(e, "%s: index=%llu: there are four IDE places, 0 to 3", o->option,
+                   (unsigned long long)p->index);
   if (p->iface == IF_VIRTIO && p->media)
     return err_set(e, "%s: if=virtio has no CD-ROM; use if=ide", o->option);
   return true;
@@ -73,7 +74,8 @@ static bool name(struct machine *m, struct blockdev *b, const struct drive_plan 
   if (p->id)
     snprintf(text, sizeof text, "%s", "");
   else if (p->iface == IF_IDE)
-    snprintf(text, sizeof text, "ide%u-%s%u", (unsigned)p->index / 2, p->media ? "cd" : "hd", (unsigned)p->index % 2);
+    snprintf(text, sizeof text, "ide%u-%s%u", (unsigned)p->index / 2, p->media ? "cd" : "hd",
+             (unsigned)p->index % 2);
   else
     snprintf(text, sizeof text, "%s%u", p->iface == IF_VIRTIO ? "virtio" : "none", n);
   const char *id = p->id ? p->id : text;
@@ -99,8 +101,8 @@ static bool attach(struct machine *m, struct drive_plan *p, struct blockdev *blk
 {
   if (p->iface == IF_IDE) {
     struct ide_props props = {.serial = p->serial};
-    return ide_attach(m->pc.ide, (unsigned)p->index / 2, (unsigned)p->index % 2, p->media ? IDE_CD : IDE_HD, blk,
-                      &props, e);
+    return ide_attach(m->pc.ide, (unsigned)p->index / 2, (unsigned)p->index % 2, p->media ? IDE_CD : IDE_HD,
+                      blk, &props, e);
   }
   if (p->iface == IF_NONE)
     return true;

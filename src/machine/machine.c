@@ -48,9 +48,17 @@ bool cpus_init(struct machine *m, struct err *e)
   if (!m->host)
     return false;
   for (unsigned i = 0; i < c->cpus; i++) {
-    struct cpu_env env = {.bus = &m->bus, .clock = &m->clock, .log = &m->log, .model = m->model, .index = i,
-                          .apic_id = i, .ns_shift = c->ns_shift, .tsc_hz = TSC_HZ, .all = m->cpu,
-                          .cpus = c->cpus, .host = m->host};
+    struct cpu_env env = {.bus = &m->bus,
+                          .clock = &m->clock,
+                          .log = &m->log,
+                          .model = m->model,
+                          .index = i,
+                          .apic_id = i,
+                          .ns_shift = c->ns_shift,
+                          .tsc_hz = TSC_HZ,
+                          .all = m->cpu,
+                          .cpus = c->cpus,
+                          .host = m->host};
     m->cpu[i] = cpu_new(&env, e);
     if (!m->cpu[i])
       return false;
@@ -63,7 +71,8 @@ bool cpus_init(struct machine *m, struct err *e)
   m->bus.map_changed_arg = m;
   m->bus.intr = deliver;
   m->bus.intr_arg = m;
-  if (!engine_init(&m->engine, m->cpu, m->cpus, &m->clock, &m->log, &m->ram, m->model, m->host, c->ns_shift, e))
+  if (!engine_init(&m->engine, m->cpu, m->cpus, &m->clock, &m->log, &m->ram, m->model, m->host, c->ns_shift,
+                   e))
     return false;
   m->engine_ready = true;
   m->engine.limit = c->limit;
@@ -102,7 +111,8 @@ static bool build(struct machine *m, struct err *e)
   if (!open_log(m, e) || !memory_init(m, e))
     return false;
   fabric_init(&m->fabric, &m->bus, 1);
-  return cpus_init(m, e) && pc_init(m, e) && devices_init(m, e) && firmware_init(m, e) && firmware_start(m, true, e);
+  return cpus_init(m, e) && pc_init(m, e) && devices_init(m, e) && firmware_init(m, e) &&
+         firmware_start(m, true, e);
 }
 
 static void quit(void *arg)

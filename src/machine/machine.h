@@ -76,11 +76,11 @@ struct machine {
   uint32_t wanted; // mask of enum machine_request
   bool paused;
   enum machine_end end;
-  int status;         // of END_EXIT
-  unsigned culprit;   // of END_TRIPLE_FAULT: the CPU
-  struct err trouble; // of END_BROKEN
+  int status;                         // of END_EXIT
+  unsigned culprit;                   // of END_TRIPLE_FAULT: the CPU
+  struct err trouble;                 // of END_BROKEN
   uint64_t host_start, virtual_start; // -clock host: two moments that are the same
-  uint64_t host_run; // ns of host time that machine_run took
+  uint64_t host_run;                  // ns of host time that machine_run took
   // Hooks of the floors above; all may be NULL.
   void (*on_trouble)(void *arg, struct machine *m, struct cpu *c, const char *what); // triple fault, reset
   void *hook_arg;

@@ -4,11 +4,12 @@
 // of video memory. Physical A0000h to FFFFFh belongs to the video adapter and to the host bridge.
 #include "machine/machine.h"
 
-#define MB            (1ull << 20)
-#define GB            (1ull << 30)
-#define LOW_MAX       (0xe0000000ull)
-#define LOW_WITH_HIGH (0xc0000000ull) // with more RAM than LOW_MAX: as much room for devices as QEMU's board leaves
-#define OTHER_CELLS   (288 * MB)      // ROMs, video memory: address space only
+#define MB      (1ull << 20)
+#define GB      (1ull << 30)
+#define LOW_MAX (0xe0000000ull)
+#define LOW_WITH_HIGH                                                                                        \
+  (0xc0000000ull)              // with more RAM than LOW_MAX: as much room for devices as QEMU's board leaves
+#define OTHER_CELLS (288 * MB) // ROMs, video memory: address space only
 
 bool memory_init(struct machine *m, struct err *e)
 {

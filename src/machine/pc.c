@@ -58,8 +58,10 @@ static bool init_time(struct machine *m, struct err *e)
   // The date is an input of the run: without -rtc base= it is fixed, so that two runs are the same.
   int64_t start = 0;
   const char *base = m->config->rtc_base;
-  if (!rtc_parse_base(base ? base : m->config->clock == CLOCK_HOST ? "utc" : "2026-01-01T00:00:00", time(NULL),
-                      &start, e))
+  if (!rtc_parse_base(base                             ? base
+                      : m->config->clock == CLOCK_HOST ? "utc"
+                                                       : "2026-01-01T00:00:00",
+                      time(NULL), &start, e))
     return false;
   pit_init(&pc->pit, &m->bus, &m->clock, gsi_line(&pc->gsi, GSI_ISA, 0));
   rtc_init(&pc->rtc, &m->bus, &m->clock, gsi_line(&pc->gsi, GSI_ISA, 8), (struct irq){0}, start);
@@ -75,7 +77,9 @@ static bool init_time(struct machine *m, struct err *e)
 static void init_northbridge(struct machine *m)
 {
   struct pc *pc = &m->pc;
-  struct nb_map map = {.family = model_family(m->model) == 15 ? NB_K8 : NB_FAMILY10H, .nodes = 1, .cpus = m->cpus,
+  struct nb_map map = {.family = model_family(m->model) == 15 ? NB_K8 : NB_FAMILY10H,
+                       .nodes = 1,
+                       .cpus = m->cpus,
                        .signature = m->model->signature};
   map.node[0].size = m->low_size + (m->high_size ? m->high_size + ((1ull << 32) - m->low_size) : 0);
   map.hole_base = m->low_size;
@@ -91,7 +95,8 @@ static bool init_pci(struct machine *m, struct err *e)
   pc->pci.fabric = &m->fabric;
   bool rom = m->bios.size != 0;
   i440fx_init(&pc->host, &m->bus, &pc->pci, m->low_off, rom ? m->bios.ram_off : RAM_NONE, m->bios.size);
-  struct piix3_lines lines = {.a20 = {.set = a20, .sink = m}, .reset = request_line(m, WANT_RESET),
+  struct piix3_lines lines = {.a20 = {.set = a20, .sink = m},
+                              .reset = request_line(m, WANT_RESET),
                               .cpu_reset = request_line(m, WANT_RESET)};
   piix3_init(&pc->piix3, &m->bus, &m->clock, &pc->pci, &pc->gsi, &pc->pit, &lines);
   pc->host.reset_control_read = piix3_reset_control_read;
@@ -101,8 +106,8 @@ static bool init_pci(struct machine *m, struct err *e)
   pc->ide = ide_create(&pc->pci, 1 << 3 | 1, &m->clock, line, &m->log, e);
   if (!pc->ide)
     return false;
-  piix4pm_init(&pc->pm, &m->bus, &m->clock, &pc->pci, gsi_line(&pc->gsi, GSI_ACPI, BOARD_SCI), (struct irq){0},
-               request_line(m, WANT_POWER_OFF));
+  piix4pm_init(&pc->pm, &m->bus, &m->clock, &pc->pci, gsi_line(&pc->gsi, GSI_ACPI, BOARD_SCI),
+               (struct irq){0}, request_line(m, WANT_POWER_OFF));
   pc->piix3.apm = piix4pm_apm;
   pc->piix3.apm_arg = &pc->pm;
   init_northbridge(m);

@@ -11,7 +11,8 @@
 // BKDG: RAM is write-back by default; what is not RAM below 4 GB is uncached.
 static void memory_types(const struct machine *m, struct cpu *c)
 {
-  static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+  static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                   0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
   enum { WB = 6, WP = 5, UC = 0 };
   for (unsigned i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
     uint64_t type = i < 2 ? WB : i == 2 ? UC : WP; // 0 to 9FFFF, A0000 to BFFFF, C0000 to FFFFF
@@ -19,7 +20,9 @@ static void memory_types(const struct machine *m, struct cpu *c)
   }
   // From the end of RAM to 4 GB, in at most two pieces of a power of two.
   unsigned n = 0;
-  for (uint64_t base = m->low_size <= 0x80000000u ? 0x80000000u : m->low_size <= 0xc0000000u ? 0xc0000000u : 0xe0000000u;
+  for (uint64_t base = m->low_size <= 0x80000000u   ? 0x80000000u
+                       : m->low_size <= 0xc0000000u ? 0xc0000000u
+                                                    : 0xe0000000u;
        base < 1ull << 32 && n < 4; n++) {
     uint64_t size = base & -base;
     msr_write(c, MSR_MTRR_BASE0 + 2 * n, base | UC);
@@ -30,7 +33,8 @@ static void memory_types(const struct machine *m, struct cpu *c)
   msr_write(c, MSR_TOP_MEM, m->low_size);
   if (m->high_size)
     msr_write(c, MSR_TOP_MEM2, (1ull << 32) + m->high_size);
-  msr_write(c, MSR_SYSCFG, SYSCFG_MTRR_VAR_DRAM_EN | (m->high_size ? SYSCFG_TOM2_EN | SYSCFG_TOM2_FORCE_WB : 0));
+  msr_write(c, MSR_SYSCFG,
+            SYSCFG_MTRR_VAR_DRAM_EN | (m->high_size ? SYSCFG_TOM2_EN | SYSCFG_TOM2_FORCE_WB : 0));
 }
 
 // ExtINT comes through LINT0 and NMI through LINT1, as the MP specification's virtual wire mode has it.
