@@ -10,8 +10,6 @@
 #include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 
-#define TLB_CONTEXTS 16 // address spaces whose views are kept
-
 struct cpu *cpu_new(const struct cpu_env *env, struct err *e)
 {
   struct cpu *c = aligned_alloc(64, (sizeof *c + 63) & ~63ull);
@@ -36,7 +34,7 @@ struct cpu *cpu_new(const struct cpu_env *env, struct err *e)
   c->host = env->host;
   c->phys_mask = (1ull << env->model->phys_bits) - 1;
   c->a20_mask = ~0ull;
-  if (!tlb_init(c, TLB_CONTEXTS)) {
+  if (!tlb_init(c, env->tlb_contexts)) {
     err_set(e, "no memory for the TLB of CPU %u; free some memory or lower -smp", env->index);
     free(c);
     return NULL;

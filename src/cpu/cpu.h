@@ -402,6 +402,7 @@ struct cpu_env {
   struct cpu **all;
   unsigned cpus;
   struct host_code *host;
+  unsigned tlb_contexts; // address spaces whose views are kept; 0: TLB_CONTEXTS
 };
 struct err;
 struct cpu *cpu_new(const struct cpu_env *env, struct err *e);

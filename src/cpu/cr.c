@@ -33,6 +33,8 @@ static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
 
 bool pdpte_load(struct cpu *c, uint64_t cr3)
 {
+  if (mmu_two_stages(c)) // each walk reads them. APM2 15.25.10
+    return true;
   uint64_t e[4];
   for (unsigned i = 0; i < 4; i++) {
     e[i] = phys_read(c, ((cr3 & 0xffffffe0) + 8 * i) & c->a20_mask, 8);
@@ -77,7 +79,7 @@ bool cr0_write(struct cpu *c, uint64_t v)
   c->cr0 = v;
   c->efer = efer;
   if (changed & CR0_PG)
-    tlb_flush_asid(c, tlb_asid(c));
+    tlb_flush_linear(c, true);
   rights_changed(c);
   return true;
 }
@@ -156,7 +158,7 @@ bool cr4_write(struct cpu *c, uint64_t v)
     return raise_gp(c, 0);
   c->cr4 = v;
   if ((changed & (CR4_PAE | CR4_PSE | CR4_PGE)) || (changed & ~v & CR4_PCIDE))
-    tlb_flush_asid(c, tlb_asid(c));
+    tlb_flush_linear(c, true);
   tlb_set_context(c, tlb_asid(c), current_pcid(c), true);
   rights_changed(c);
   return true;

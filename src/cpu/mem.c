@@ -24,10 +24,10 @@ static struct tlb_cold *translate(struct cpu *c, unsigned view, unsigned need, u
   struct tlb_cold *k = &v->cold[la >> 12 & (TLB_SIZE - 1)];
   if (likely(k->la == (la & ~0xfffull) && (k->rights & need) == need))
     return k;
-  uint32_t error;
-  k = tlb_fill(c, view, la, need, &error);
+  struct walk w;
+  k = tlb_fill(c, view, la, need, &w);
   if (unlikely(!k))
-    raise_pf(c, la, error);
+    mmu_raise(c, la, &w);
   return k;
 }
 

@@ -64,8 +64,10 @@ bool mmu_peek(struct cpu *c, uint64_t la, struct walk *w);
 void mmu_raise(struct cpu *c, uint64_t la, const struct walk *w);
 
 // What the view gives on a page, with the current CR0.WP, CR4, EFER.NXE and PKRU: a mask of enum mmu_right.
-// *pk (may be NULL) becomes what the protection key takes away.
-unsigned mmu_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey, unsigned *pk);
+unsigned mmu_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey);
+// The same by CR3's tables alone, whatever the nested ones say. *pk (may be NULL) becomes what the protection key
+// takes away.
+unsigned mmu_table_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey, unsigned *pk);
 
 // What the nested tables take away.
 unsigned mmu_nested_denied(const struct cpu *c, enum tlb_view view, unsigned perm);

@@ -6,7 +6,49 @@
 
 #include <stdlib.h>
 
+#include "cpu/svm/svm.h"
 #include "cpu/tlb_store.h"
+
+// ---- contexts ----
+
+static uint16_t *bucket(struct tlb *t, uint16_t asid, uint16_t pcid)
+{
+  return &t->bucket[(asid * 61u ^ pcid ^ pcid >> 8) & (CONTEXT_BUCKETS - 1)];
+}
+
+// Takes the context that was not used for the longest time.
+static struct tlb_context *context_make(struct tlb *t, uint16_t asid, uint16_t pcid)
+{
+  struct tlb_context *x = &t->context[0];
+  for (unsigned i = 0; i < t->contexts && x->used; i++)
+    if (!t->context[i].used || t->context[i].last < x->last)
+      x = &t->context[i];
+  uint16_t number = x - t->context + 1;
+  if (x->used) {
+    uint16_t *link = bucket(t, x->asid, x->pcid);
+    while (*link != number)
+      link = &t->context[*link - 1].next;
+    *link = x->next;
+  }
+  uint16_t *head = bucket(t, asid, pcid);
+  x->next = *head;
+  *head = number;
+  x->drop = DROP_ALL;
+  x->used = true;
+  x->asid = asid;
+  x->pcid = pcid;
+  return x;
+}
+
+static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pcid)
+{
+  for (uint16_t i = *bucket(t, asid, pcid); i; i = t->context[i - 1].next) {
+    struct tlb_context *x = &t->context[i - 1];
+    if (x->asid == asid && x->pcid == pcid)
+      return x;
+  }
+  return context_make(t, asid, pcid);
+}
 
 bool tlb_init(struct cpu *c, unsigned contexts)
 {
@@ -15,20 +57,25 @@ bool tlb_init(struct cpu *c, unsigned contexts)
     return false;
   c->tlbs = t;
   // Large and zero: pages that are never used cost nothing.
-  t->contexts = contexts ? contexts : 1;
+  t->contexts = contexts ? contexts : TLB_CONTEXTS;
+  if (t->contexts > UINT16_MAX - 1)
+    t->contexts = UINT16_MAX - 1;
   t->context = calloc(t->contexts, sizeof *t->context);
+  t->views = calloc(t->contexts, VIEWS * sizeof *t->views);
+  t->nest = calloc(NEST_SETS * NEST_WAYS, sizeof *t->nest);
   t->store = calloc(STORE_SETS * STORE_WAYS, sizeof *t->store);
   t->asid_time = calloc(ASID_SLOTS, sizeof *t->asid_time);
   t->pcid_time = calloc(PCID_SLOTS, sizeof *t->pcid_time);
   t->slow = malloc(TLB_SIZE * sizeof *t->slow);
-  if (!t->context || !t->store || !t->asid_time || !t->pcid_time || !t->slow) {
+  if (!t->context || !t->views || !t->nest || !t->store || !t->asid_time || !t->pcid_time || !t->slow) {
     tlb_free(c);
     return false;
   }
   for (unsigned i = 0; i < TLB_SIZE; i++)
     t->slow[i] = (struct tlbe){TLB_NONE, TLB_NONE, TLB_NONE, 0};
-  t->current = &t->context[0];
-  t->current->used = true;
+  for (unsigned i = 0; i < t->contexts; i++)
+    t->context[i].view = &t->views[i * VIEWS];
+  t->current = context_for(t, 0, 0);
   c->tlb = t->slow;
   return true;
 }
@@ -39,6 +86,8 @@ void tlb_free(struct cpu *c)
   if (!t)
     return;
   free(t->context);
+  free(t->views);
+  free(t->nest);
   free(t->store);
   free(t->asid_time);
   free(t->pcid_time);
@@ -57,6 +106,8 @@ static uint64_t rights_key(const struct cpu *c)
                (c->dr7 & 0xff) << 2 | (c->efer & EFER_NXE) >> 1;
   if ((c->cr4 & CR4_PKE) && (c->efer & EFER_LMA))
     k |= (uint64_t)c->pkru << 32;
+  if (unlikely(mmu_two_stages(c)))
+    k |= c->svm->np_gmet ? 3 << 11 : 1 << 11;
   return k;
 }
 
@@ -99,27 +150,6 @@ void tlb_select(struct cpu *c)
   c->jump_key = key_number(c, v) << 16 | c->mode;
 }
 
-static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pcid)
-{
-  struct tlb_context *oldest = &t->context[0];
-  for (unsigned i = 0; i < t->contexts; i++) {
-    struct tlb_context *x = &t->context[i];
-    if (!x->used) {
-      oldest = x;
-      break;
-    }
-    if (x->asid == asid && x->pcid == pcid)
-      return x;
-    if (x->last < oldest->last)
-      oldest = x;
-  }
-  oldest->drop = DROP_ALL;
-  oldest->used = true;
-  oldest->asid = asid;
-  oldest->pcid = pcid;
-  return oldest;
-}
-
 void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
 {
   struct tlb *t = c->tlbs;
@@ -146,38 +176,58 @@ static void drop(struct tlb *t, int asid, int pcid, enum tlb_drop what)
   }
 }
 
+// Flushing another ASID changes nothing for whoever runs, and may come amid a world switch.
 static void flushed(struct cpu *c, const char *what, unsigned asid, unsigned pcid)
 {
-  c->tlbs->flushes++;
+  struct tlb *t = c->tlbs;
+  t->flushes++;
+  t->asid_time[asid & (ASID_SLOTS - 1)].flushes++;
   if (log_on(c->log, LOG_MMU))
     log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s, ASID %u, PCID %u\n", c->index, what, asid, pcid);
-  tlb_select(c);
+  if (asid == t->asid)
+    tlb_select(c);
 }
 
 void tlb_flush_all(struct cpu *c)
 {
   struct tlb *t = c->tlbs;
   t->all_time = ++t->time;
-  t->classes = 0;
+  t->classes = t->nest_orders = 0;
   t->fractured = false;
+  memset(t->fractures, 0, sizeof t->fractures);
   drop(t, -1, -1, DROP_ALL);
   flushed(c, "all", t->asid, t->pcid);
+}
+
+static void flush_asid(struct cpu *c, uint16_t asid, bool global)
+{
+  struct tlb *t = c->tlbs;
+  struct tlb_asid *a = &t->asid_time[asid & (ASID_SLOTS - 1)];
+  if (global)
+    a->all = ++t->time;
+  else
+    a->nonglobal = ++t->time;
+  drop(t, asid, -1, global ? DROP_ALL : DROP_LOCAL);
+  flushed(c, global ? "of an ASID" : "of an ASID but global pages", asid, t->pcid);
+}
+
+void tlb_flush_linear(struct cpu *c, bool global)
+{
+  flush_asid(c, c->tlbs->asid, global);
 }
 
 void tlb_flush_asid(struct cpu *c, uint16_t asid)
 {
   struct tlb *t = c->tlbs;
-  t->asid_time[asid & (ASID_SLOTS - 1)].all = ++t->time;
-  drop(t, asid, -1, DROP_ALL);
-  flushed(c, "of an ASID", asid, t->pcid);
+  t->asid_time[asid & (ASID_SLOTS - 1)].nested = ++t->time;
+  flush_asid(c, asid, true);
 }
 
 void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid)
 {
   struct tlb *t = c->tlbs;
-  t->asid_time[asid & (ASID_SLOTS - 1)].nonglobal = ++t->time;
-  drop(t, asid, -1, DROP_LOCAL);
-  flushed(c, "of an ASID but global pages", asid, t->pcid);
+  t->asid_time[asid & (ASID_SLOTS - 1)].nested = ++t->time;
+  flush_asid(c, asid, false);
 }
 
 void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
@@ -190,11 +240,14 @@ void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
 
 static void page_flushed(struct cpu *c, const char *what, uint64_t la, unsigned asid)
 {
-  c->tlbs->flushes++;
+  struct tlb *t = c->tlbs;
+  t->flushes++;
+  t->asid_time[asid & (ASID_SLOTS - 1)].flushes++;
   if (log_on(c->log, LOG_MMU))
     log_line(c->log, LOG_MMU, "cpu%u: TLB flush %s of %016llx, ASID %u\n", c->index, what,
              (unsigned long long)la, asid);
-  tlb_select(c);
+  if (asid == t->asid)
+    tlb_select(c);
 }
 
 void tlb_flush_page(struct cpu *c, uint64_t la)
@@ -269,5 +322,22 @@ uint16_t tlb_asid(const struct cpu *c)
 struct tlb_stats tlb_stats(const struct cpu *c)
 {
   const struct tlb *t = c->tlbs;
-  return (struct tlb_stats){t->walks, t->fills, t->flushes};
+  return (struct tlb_stats){.walks = t->walks,
+                            .fills = t->fills,
+                            .flushes = t->flushes,
+                            .guest_walks = t->guest_walks,
+                            .table_refs = t->table_refs,
+                            .nested_walks = t->nested_walks,
+                            .nested_refs = t->nested_refs,
+                            .nested_refs_saved = t->nested_refs_saved};
+}
+
+struct tlb_asid_stats tlb_asid_stats(const struct cpu *c, uint16_t asid)
+{
+  const struct tlb *t = c->tlbs;
+  const struct tlb_asid *a = &t->asid_time[asid & (ASID_SLOTS - 1)];
+  struct tlb_asid_stats s = {.fills = a->fills, .flushes = a->flushes};
+  for (const struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++)
+    s.kept += tlb_store_alive(t, e) && tlb_entry_asid(e) == asid;
+  return s;
 }

@@ -5,7 +5,10 @@
 // of struct tlbe (mem.h) derived from it for one context and one set of rights; a context is {ASID,
 // PCID}. The CPU keeps a number of contexts; changing between them changes a pointer (c->tlb).
 //
-// APM2 5.5 (TLB management), 15.16 (ASIDs).
+// Under nested paging the store holds translations from linear to physical, and beside it the TLB keeps
+// guest-physical pages (tlb_nested.c).
+//
+// APM2 5.5 (TLB management), 15.16 (ASIDs), 15.25.
 #ifndef CPU_TLB_H
 #define CPU_TLB_H
 
@@ -20,20 +23,25 @@ enum tlb_view {
   VIEW_COUNT
 };
 
-bool tlb_init(struct cpu *c, unsigned contexts);
+#define TLB_CONTEXTS 32 // by default: address spaces whose views are kept
+bool tlb_init(struct cpu *c, unsigned contexts); // 0: the default
 void tlb_free(struct cpu *c);
 
 // Points c->tlb at the view for the current context, CPL, CR4.SMAP, CR0.AM and RFLAGS.AC, and renews the
 // jump key. Called by cpu_mode_update.
 void tlb_select(struct cpu *c);
 
-// A new CR3 (and PCID) was loaded. keep: bit 63 of the operand, entries of that PCID stay.
+// A new CR3 (and PCID) was loaded. keep: bit 63 of the operand, entries of that PCID stay. A world switch comes with
+// another ASID, keep, and all registers of the new world loaded: until then no function of this file may
+// run but flushes of other ASIDs.
 void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep);
 
 // What removes entries, of the current ASID unless said otherwise.
 void tlb_flush_all(struct cpu *c);                            // every entry of every ASID
-void tlb_flush_asid(struct cpu *c, uint16_t asid);            // global ones too
-void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid);
+void tlb_flush_asid(struct cpu *c, uint16_t asid);            // global ones and guest-physical pages too
+void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid);  // and guest-physical pages
+// What CR0, CR4 and INVPCID flush: linear addresses of the current ASID; guest-physical pages stay.
+void tlb_flush_linear(struct cpu *c, bool global);
 void tlb_flush_pcid(struct cpu *c, uint16_t pcid);            // non-global entries of the PCID
 void tlb_flush_page(struct cpu *c, uint64_t la);              // INVLPG: this PCID and global ones
 void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid); // INVPCID type 0: non-global
@@ -53,6 +61,7 @@ struct tlb_info {
   uint16_t asid, pcid;
   bool global, user, write, nx, dirty;
   uint8_t memtype, pkey;
+  uint64_t guest_size; // by the guest's own tables, where nested ones have smaller pages
 };
 void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), void *arg);
 
@@ -60,7 +69,16 @@ uint16_t tlb_asid(const struct cpu *c); // of the current context
 
 struct tlb_stats {
   uint64_t walks, fills, flushes; // page walks; slots of views filled; flush operations of any kind
+  uint64_t guest_walks;           // of the walks: under nested paging
+  uint64_t table_refs;            // references to the tables that CR3 names
+  uint64_t nested_walks;          // through nested tables: for an access, or a reference to a guest's table
+  uint64_t nested_refs, nested_refs_saved; // references to nested tables; what kept guest-physical pages saved
 };
 struct tlb_stats tlb_stats(const struct cpu *c);
+// Per ASID; kept: entries of the tagged store that are alive.
+struct tlb_asid_stats {
+  uint64_t fills, flushes, kept;
+};
+struct tlb_asid_stats tlb_asid_stats(const struct cpu *c, uint16_t asid);
 
 #endif

@@ -35,11 +35,6 @@ bool tlb_store_alive(const struct tlb *t, const struct tlb_entry *e)
   return e->born >= a->nonglobal && e->born >= t->pcid_time[tlb_pcid_slot(asid, e->pcid)];
 }
 
-static unsigned class_of(unsigned shift)
-{
-  return shift == 12 ? 0 : shift == 21 ? 1 : shift == 22 ? 2 : 3;
-}
-
 struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
 {
   for (unsigned order = 0; order < 4; order++) {
@@ -54,11 +49,52 @@ struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la)
   return NULL;
 }
 
+static bool matches(const struct tlb_entry *e, uint16_t pcid, enum kill how)
+{
+  switch (how) {
+  case KILL_CONTEXT:
+    return e->pcid == pcid || (e->perm & PERM_GLOBAL);
+  case KILL_NONGLOBAL:
+    return e->pcid == pcid && !(e->perm & PERM_GLOBAL);
+  default:
+    return true;
+  }
+}
+
+static void kill_page(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
+{
+  for (unsigned order = 0; order < 4; order++) {
+    if (!(t->classes >> order & 1))
+      continue;
+    uint64_t key = key_of(la, asid, order);
+    struct tlb_entry *e = set_of(t, la, asid, order);
+    for (unsigned i = 0; i < STORE_WAYS; i++, e++)
+      if (e->key == key && matches(e, pcid, how))
+        e->key = 0;
+  }
+}
+
+static unsigned fracture_bit(uint64_t la, uint16_t asid, unsigned gshift)
+{
+  uint64_t n = (la & 0xffffffffffffull) >> gshift;
+  return (n ^ n >> 12 ^ asid * 61u ^ gshift * 5u) & (FRACTURES - 1);
+}
+
+static bool may_be_fractured(const struct tlb *t, uint64_t la, uint16_t asid)
+{
+  for (unsigned i = 1; i < 4; i++) {
+    unsigned bit = fracture_bit(la, asid, tlb_shifts[i]);
+    if (t->fractures[bit >> 6] >> (bit & 63) & 1)
+      return true;
+  }
+  return false;
+}
+
 struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk *w)
 {
   // A walk replaces what was known of the page, in whatever size.
-  tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
-  unsigned order = class_of(w->shift);
+  kill_page(t, la, t->asid, t->pcid, KILL_CONTEXT);
+  unsigned order = tlb_order(w->shift);
   struct tlb_entry *set = set_of(t, la, t->asid, order), *e = set;
   for (unsigned i = 0; i < STORE_WAYS; i++) {
     if (!tlb_store_alive(t, &set[i])) {
@@ -77,46 +113,39 @@ struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk
                           .pat = w->pat,
                           .gshift = w->gshift};
   t->classes |= 1u << order;
-  if (w->gshift > w->shift)
+  if (w->gshift > w->shift) {
     t->fractured = true;
+    unsigned bit = fracture_bit(la, t->asid, w->gshift);
+    t->fractures[bit >> 6] |= 1ull << (bit & 63);
+  }
   return e;
 }
 
-static bool matches(const struct tlb_entry *e, uint16_t pcid, enum kill how)
-{
-  switch (how) {
-  case KILL_CONTEXT:
-    return e->pcid == pcid || (e->perm & PERM_GLOBAL);
-  case KILL_NONGLOBAL:
-    return e->pcid == pcid && !(e->perm & PERM_GLOBAL);
-  default:
-    return true;
-  }
-}
-
-// Pieces of a page that is larger in the guest's tables may be anywhere.
+// Pieces of a page that is larger in the guest's tables may be anywhere. The filter is made anew from those
+// that stay.
 static void kill_fractured(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
 {
+  memset(t->fractures, 0, sizeof t->fractures);
+  t->fractured = false;
   for (struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++) {
+    if (!e->key || e->gshift <= tlb_entry_shift(e) || !tlb_store_alive(t, e))
+      continue;
     uint64_t page = (e->key & 0xfffffffffull) << 12;
-    if (e->key && e->gshift > tlb_entry_shift(e) && tlb_entry_asid(e) == asid &&
-        !((page ^ (la & 0xffffffffffffull)) >> e->gshift) && matches(e, pcid, how))
+    if (tlb_entry_asid(e) == asid && !((page ^ (la & 0xffffffffffffull)) >> e->gshift) &&
+        matches(e, pcid, how)) {
       e->key = 0;
+      continue;
+    }
+    unsigned bit = fracture_bit(page, tlb_entry_asid(e), e->gshift);
+    t->fractures[bit >> 6] |= 1ull << (bit & 63);
+    t->fractured = true;
   }
 }
 
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how)
 {
-  for (unsigned order = 0; order < 4; order++) {
-    if (!(t->classes >> order & 1))
-      continue;
-    uint64_t key = key_of(la, asid, order);
-    struct tlb_entry *e = set_of(t, la, asid, order);
-    for (unsigned i = 0; i < STORE_WAYS; i++, e++)
-      if (e->key == key && matches(e, pcid, how))
-        e->key = 0;
-  }
-  if (t->fractured)
+  kill_page(t, la, asid, pcid, how);
+  if (t->fractured && may_be_fractured(t, la, asid))
     kill_fractured(t, la, asid, pcid, how);
 }
 
@@ -134,10 +163,11 @@ void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), vo
                          .pcid = e->pcid,
                          .global = e->perm & PERM_GLOBAL,
                          .user = e->perm & PERM_USER,
-                         .write = e->perm & PERM_WRITE,
-                         .nx = e->perm & PERM_NX,
+                         .write = (e->perm & PERM_WRITE) && !(e->perm & PERM_NESTED_RO),
+                         .nx = e->perm & (PERM_NX | PERM_NESTED_NX),
                          .dirty = e->perm & PERM_DIRTY,
                          .memtype = memtype_combine(mtrr_type(c, e->pa), e->pat),
+                         .guest_size = 1ull << e->gshift,
                          .pkey = e->pkey};
     fn(arg, &i);
   }

@@ -15,6 +15,9 @@
 #define STORE_WAYS  4u
 #define ASID_SLOTS  4096u // ASIDs that share a slot are flushed together
 #define PCID_SLOTS  4096u
+#define NEST_SETS   512u
+#define NEST_WAYS   4u
+#define FRACTURES   4096u // bits of a filter
 #define VIEWS       3    // VIEW_SUPER, VIEW_USER, VIEW_SUPER_AC
 #define VIEW_FILTER 256u // bits of a filter
 #define CODE_FILTER 2048u
@@ -29,9 +32,20 @@ struct tlb_entry {
   uint64_t born;
   uint64_t pa; // aligned to the size
   uint16_t pcid;
-  uint8_t perm; // enum mmu_perm
+  uint16_t perm; // enum mmu_perm
   uint8_t pkey, pat;
   uint8_t gshift; // size by the guest's own tables
+};
+_Static_assert(sizeof(struct tlb_entry) == 32, "two to a line of the cache");
+
+// A guest-physical page; see tlb_nested.c.
+struct nest_entry {
+  uint64_t key; // page number, ASID, size; 0: empty
+  uint64_t born;
+  uint64_t pa;   // aligned to the size
+  uint16_t perm; // PERM_NESTED_..., PERM_DIRTY
+  uint8_t shift, pat;
+  uint8_t refs; // references to tables that the walk took
 };
 
 // What does not fit into struct tlbe: for the slow path.
@@ -63,27 +77,36 @@ enum tlb_drop { DROP_NOTHING, DROP_LOCAL, DROP_ALL }; // local: what is not glob
 struct tlb_context {
   uint16_t asid, pcid;
   bool used;
-  uint8_t drop;    // enum tlb_drop: what the views lose when next selected
-  uint64_t rights; // the control bits under which the views were filled
-  uint64_t last;   // for eviction
-  struct view view[VIEWS];
+  uint8_t drop;      // enum tlb_drop: what the views lose when next selected
+  uint16_t next;     // in its bucket, plus 1
+  uint64_t rights;   // the control bits under which the views were filled
+  uint64_t last;     // for eviction
+  struct view *view; // VIEWS of them, elsewhere: a flush looks at all contexts
 };
+
+#define CONTEXT_BUCKETS 256u
 
 struct tlb {
   uint64_t time;
   uint64_t all_time;
   struct tlb_asid {
-    uint64_t all, nonglobal;
+    uint64_t all, nonglobal, nested;
+    uint64_t fills, flushes; // counted
   } * asid_time;
   uint64_t *pcid_time;
   struct tlb_entry *store; // STORE_SETS * STORE_WAYS
   uint8_t classes;         // sizes that the store may hold
   bool fractured;          // it may hold pages that are smaller than the guest's tables say
+  uint64_t fractures[FRACTURES / 64]; // filter: what the guest's tables say of them
+  struct nest_entry *nest;            // NEST_SETS * NEST_WAYS
+  uint8_t nest_orders;                // sizes that it may hold
 
   uint16_t asid, pcid;
   struct tlb_context *current;
-  struct tlb_context *context; // untouched ones cost no memory
+  struct tlb_context *context;
+  struct view *views; // of all contexts; untouched ones cost no memory
   unsigned contexts;
+  uint16_t bucket[CONTEXT_BUCKETS]; // contexts by ASID and PCID, plus 1
   uint8_t view;  // the view that fills go to now
   bool checked;  // VIEW_SLOW is selected: alignment is checked
   uint64_t uses; // for eviction
@@ -95,7 +118,12 @@ struct tlb {
     uint32_t limit;
   } cs[16];
 
+  // Counted.
   uint64_t walks, fills, flushes;
+  uint64_t guest_walks;  // of walks: with two stages
+  uint64_t table_refs;   // references to tables that CR3 names
+  uint64_t nested_walks; // through nested tables, for an access or for a reference to the guest's tables
+  uint64_t nested_refs, nested_refs_saved;
 };
 
 // ---- the store (tlb_store.c) ----
@@ -106,6 +134,10 @@ enum kill { KILL_CONTEXT, KILL_NONGLOBAL, KILL_ANY }; // of the PCID and global;
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how);
 bool tlb_store_alive(const struct tlb *t, const struct tlb_entry *e);
 
+static inline unsigned tlb_order(unsigned shift)
+{
+  return shift == 12 ? 0 : shift == 21 ? 1 : shift == 22 ? 2 : 3;
+}
 static inline unsigned tlb_pcid_slot(uint16_t asid, uint16_t pcid)
 {
   return (pcid + asid * 61u) & (PCID_SLOTS - 1);
@@ -119,6 +151,11 @@ static inline uint8_t tlb_entry_shift(const struct tlb_entry *e)
   return tlb_shifts[e->key >> 52 & 3];
 }
 
+// ---- guest-physical pages of the current ASID (tlb_nested.c) ----
+
+struct nest_entry *tlb_nest_find(struct tlb *t, uint64_t gpa);
+void tlb_nest_insert(struct tlb *t, uint64_t gpa, const struct nest_entry *found);
+
 // ---- views (tlb_view.c) ----
 
 struct view *tlb_view_ready(struct tlb *t, struct tlb_context *x, unsigned view);
@@ -127,8 +164,8 @@ void tlb_view_clear(struct tlb *t, struct view *v, enum tlb_drop what);
 void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only);
 void tlb_view_protect(struct view *v, uint64_t ram);
 
-// Fills the view's slot for la so that the access can be made. NULL: a page fault with *error.
-struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, uint32_t *error);
+// Fills the view's slot for la so that the access can be made. NULL: a fault, for mmu_raise in w.
+struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, struct walk *w);
 // Gives the slot a tag for fetching (its page is RAM or ROM and may be executed), or for writing, if its page
 // allows that now.
 void tlb_allow_fetch(struct view *v, const struct tlb_cold *k);

@@ -152,7 +152,8 @@ void tlb_allow_fetch(struct view *v, const struct tlb_cold *k)
 // What the store or a walk says of a 4 KB page.
 struct page {
   uint64_t pa;
-  uint8_t perm, pkey, shift;
+  uint16_t perm;
+  uint8_t pkey, shift;
 };
 
 static uint64_t page_address(uint64_t pa, unsigned shift, uint64_t page)
@@ -160,30 +161,29 @@ static uint64_t page_address(uint64_t pa, unsigned shift, uint64_t page)
   return pa | (page & ((1ull << shift) - 1));
 }
 
-static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, struct page *p, uint32_t *error)
+static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, struct page *p, struct walk *w)
 {
   struct tlb *t = c->tlbs;
   struct tlb_entry *e = c->cr0 & CR0_PG ? tlb_store_find(t, la) : NULL;
   uint64_t old = e ? page_address(e->pa, tlb_entry_shift(e), la & ~0xfffull) : 0;
   // An entry that forbids the access is no reason for a fault: the tables may allow more by now.
-  if (e && !(~mmu_rights(c, view, e->perm, e->pkey, NULL) & need) &&
-      (!(need & MMU_W) || (e->perm & PERM_DIRTY))) {
+  if (e && !(~mmu_rights(c, view, e->perm, e->pkey) & need) && (!(need & MMU_W) || (e->perm & PERM_DIRTY))) {
     *p = (struct page){old, e->perm, e->pkey, e->gshift};
     return true;
   }
-  struct walk w;
   t->walks++;
-  if (!mmu_walk(c, la, view, need, &w)) {
-    *error = w.error;
+  if (unlikely(mmu_two_stages(c)))
+    t->guest_walks++;
+  if (!mmu_walk(c, la, view, need, w)) {
     if (e) // a fault removes what was kept of the page
       tlb_flush_page(c, la);
     return false;
   }
-  *p = (struct page){page_address(w.pa, w.shift, la & ~0xfffull), w.perm, w.pkey, w.gshift};
+  *p = (struct page){page_address(w->pa, w->shift, la & ~0xfffull), w->perm, w->pkey, w->gshift};
   if (e && old != p->pa) // the other views must not keep what the walk has found out to be wrong
     tlb_flush_page(c, la);
   if (c->cr0 & CR0_PG)
-    tlb_store_insert(t, la, &w);
+    tlb_store_insert(t, la, w);
   return true;
 }
 
@@ -198,7 +198,7 @@ static struct tlb_cold *slot_fill(struct cpu *c, unsigned view, struct view *v, 
   k->logged = true;
   k->la = la & ~0xfffull;
   k->pa = p->pa & c->a20_mask;
-  k->rights = mmu_rights(c, view, p->perm, p->pkey, NULL) & (p->perm & PERM_DIRTY ? ~0 : ~MMU_W);
+  k->rights = mmu_rights(c, view, p->perm, p->pkey) & (p->perm & PERM_DIRTY ? ~0 : ~MMU_W);
   k->shift = p->shift;
   k->global = p->perm & PERM_GLOBAL;
   k->watched = debug_page_watched(c, k->la);
@@ -215,11 +215,13 @@ static struct tlb_cold *slot_fill(struct cpu *c, unsigned view, struct view *v, 
   return k;
 }
 
-struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, uint32_t *error)
+struct tlb_cold *tlb_fill(struct cpu *c, unsigned view, uint64_t la, unsigned need, struct walk *w)
 {
+  struct tlb *t = c->tlbs;
   struct page p;
-  c->tlbs->fills++;
-  if (!look_up(c, view, la, need, &p, error))
+  t->fills++;
+  t->asid_time[t->asid & (ASID_SLOTS - 1)].fills++;
+  if (!look_up(c, view, la, need, &p, w))
     return NULL;
-  return slot_fill(c, view, tlb_view_ready(c->tlbs, c->tlbs->current, view), la, &p);
+  return slot_fill(c, view, tlb_view_ready(t, t->current, view), la, &p);
 }

@@ -29,9 +29,10 @@ static void mem(struct monitor_call *c)
 
 static void tlb_line(void *arg, const struct tlb_info *i)
 {
-  fprintf(arg, "%016llx: %016llx size %4lluK asid %u pcid %u %c%c%c%c%c pat %u key %u\n", (ull)i->la, (ull)i->pa,
-          (ull)i->size >> 10, i->asid, i->pcid, i->global ? 'G' : '-', i->user ? 'U' : '-', i->write ? 'W' : '-',
-          i->nx ? 'N' : '-', i->dirty ? 'D' : '-', i->memtype, i->pkey);
+  fprintf(arg, "%016llx: %016llx size %4lluK of %4lluK asid %u pcid %u %c%c%c%c%c pat %u key %u\n",
+          (ull)i->la, (ull)i->pa, (ull)i->size >> 10, (ull)i->guest_size >> 10, i->asid, i->pcid,
+          i->global ? 'G' : '-', i->user ? 'U' : '-', i->write ? 'W' : '-', i->nx ? 'N' : '-',
+          i->dirty ? 'D' : '-', i->memtype, i->pkey);
 }
 
 static void tlb(struct monitor_call *c)
@@ -39,6 +40,16 @@ static void tlb(struct monitor_call *c)
   struct tlb_stats s = tlb_stats(c->cpu);
   tlb_each(c->cpu, tlb_line, c->out);
   fprintf(c->out, "walks %llu, fills %llu, flushes %llu\n", (ull)s.walks, (ull)s.fills, (ull)s.flushes);
+  fprintf(c->out,
+          "under nested paging: walks %llu; references to tables: %llu to CR3's, %llu to nested ones, %llu "
+          "saved\n",
+          (ull)s.guest_walks, (ull)s.table_refs, (ull)s.nested_refs, (ull)s.nested_refs_saved);
+  for (unsigned asid = 0; asid == 0 || asid < c->cpu->model->asids; asid++) {
+    struct tlb_asid_stats a = tlb_asid_stats(c->cpu, asid);
+    if (a.fills || a.flushes)
+      fprintf(c->out, "asid %u: fills %llu, flushes %llu, kept %llu\n", asid, (ull)a.fills, (ull)a.flushes,
+              (ull)a.kept);
+  }
 }
 
 static void mtree(struct monitor_call *c)
@@ -63,7 +74,10 @@ static void print_bar(FILE *out, const struct pci_func *f, unsigned i)
     return;
   ull base = b->active ? b->region.base : UINT64_MAX;
   fprintf(out, "      BAR%u: %s at 0x%llx [0x%llx].\n", i,
-          b->io ? "I/O" : b->wide ? "64 bit memory" : "32 bit memory", base, b->active ? base + b->size - 1 : UINT64_MAX);
+          b->io     ? "I/O"
+          : b->wide ? "64 bit memory"
+                    : "32 bit memory",
+          base, b->active ? base + b->size - 1 : UINT64_MAX);
 }
 
 static void pci(struct monitor_call *c)
@@ -73,11 +87,12 @@ static void pci(struct monitor_call *c)
     const struct pci_func *f = bus->func[devfn];
     if (!f)
       continue;
-    fprintf(c->out, "  Bus %2u, device %3u, function %u:\n    %s: PCI device %04x:%04x, class %02x%02x\n", bus->number,
-            devfn >> 3, devfn & 7, f->name, pci_get_word(f, PCI_VENDOR_ID), pci_get_word(f, PCI_DEVICE_ID),
-            f->config[PCI_CLASS_DEVICE + 1], f->config[PCI_CLASS_DEVICE]);
+    fprintf(c->out, "  Bus %2u, device %3u, function %u:\n    %s: PCI device %04x:%04x, class %02x%02x\n",
+            bus->number, devfn >> 3, devfn & 7, f->name, pci_get_word(f, PCI_VENDOR_ID),
+            pci_get_word(f, PCI_DEVICE_ID), f->config[PCI_CLASS_DEVICE + 1], f->config[PCI_CLASS_DEVICE]);
     if (f->config[PCI_INTERRUPT_PIN])
-      fprintf(c->out, "      IRQ %u, pin %c\n", f->config[PCI_INTERRUPT_LINE], 'A' + f->config[PCI_INTERRUPT_PIN] - 1);
+      fprintf(c->out, "      IRQ %u, pin %c\n", f->config[PCI_INTERRUPT_LINE],
+              'A' + f->config[PCI_INTERRUPT_PIN] - 1);
     for (unsigned i = 0; i < 7; i++)
       print_bar(c->out, f, i);
   }
@@ -85,7 +100,8 @@ static void pci(struct monitor_call *c)
 
 static void qtree(struct monitor_call *c)
 {
-  fprintf(c->out, "bus: main-system-bus\n  i440fx, piix3, piix4pm, i8042, pit, rtc, hpet, pic, ioapic, fw_cfg\n");
+  fprintf(c->out,
+          "bus: main-system-bus\n  i440fx, piix3, piix4pm, i8042, pit, rtc, hpet, pic, ioapic, fw_cfg\n");
   for (const struct device *d = c->machine->devices; d; d = d->next)
     fprintf(c->out, "  dev: %s, id \"%s\"\n", d->type, d->id ? d->id : "");
 }
@@ -95,10 +111,11 @@ static void pic(struct monitor_call *c)
   const struct pc *pc = &c->machine->pc;
   for (unsigned i = 0; i < 2; i++) {
     const struct pic_chip *p = &pc->pic.chip[i];
-    fprintf(c->out, "pic%u: irr=%02x imr=%02x isr=%02x base=%02x lines=%02x elcr=%02x\n", i, p->irr, p->imr, p->isr,
-            p->base, p->lines, p->elcr);
+    fprintf(c->out, "pic%u: irr=%02x imr=%02x isr=%02x base=%02x lines=%02x elcr=%02x\n", i, p->irr, p->imr,
+            p->isr, p->base, p->lines, p->elcr);
   }
-  fprintf(c->out, "ioapic id=%u select=%02x lines=%06x\n", pc->ioapic.id, pc->ioapic.select, pc->ioapic.lines);
+  fprintf(c->out, "ioapic id=%u select=%02x lines=%06x\n", pc->ioapic.id, pc->ioapic.select,
+          pc->ioapic.lines);
   for (unsigned i = 0; i < IOAPIC_PINS; i++)
     fprintf(c->out, "  pin %2u %016llx%s\n", i, (ull)pc->ioapic.entry[i],
             pc->ioapic.entry[i] >> 16 & 1 ? " masked" : "");
@@ -117,8 +134,8 @@ static void lapic(struct monitor_call *c)
 {
   static const char *const lvt[] = {"timer", "thermal", "perf", "lint0", "lint1", "error"};
   const struct lapic *a = c->cpu->lapic;
-  fprintf(c->out, "CPU#%u local APIC: base=%llx id=%x svr=%x tpr=%02x ldr=%x dfr=%x icr=%llx esr=%x\n", c->cpu->index,
-          (ull)c->cpu->apic_base, a->id, a->svr, a->tpr, a->ldr, a->dfr, (ull)a->icr, a->esr);
+  fprintf(c->out, "CPU#%u local APIC: base=%llx id=%x svr=%x tpr=%02x ldr=%x dfr=%x icr=%llx esr=%x\n",
+          c->cpu->index, (ull)c->cpu->apic_base, a->id, a->svr, a->tpr, a->ldr, a->dfr, (ull)a->icr, a->esr);
   for (unsigned i = 0; i < LVT_COUNT; i++)
     fprintf(c->out, "  LVT %-8s %05x\n", lvt[i], a->lvt[i]);
   fprintf(c->out, "  timer: initial count %u, divider %x\n", a->initial_count, a->divide);
@@ -131,8 +148,9 @@ static void block(struct monitor_call *c)
   const struct ide *ide = c->machine->pc.ide;
   for (const struct drive *d = c->machine->drives; d; d = d->next)
     fprintf(c->out, "%s: %s (raw%s), %llu bytes; %llu reads, %llu writes, %llu flushes, %llu errors\n",
-            d->blk->id ? d->blk->id : "(disc)", d->blk->path, d->blk->read_only ? ", read-only" : "", (ull)d->blk->bytes,
-            (ull)d->blk->reads, (ull)d->blk->writes, (ull)d->blk->flushes, (ull)d->blk->errors);
+            d->blk->id ? d->blk->id : "(disc)", d->blk->path, d->blk->read_only ? ", read-only" : "",
+            (ull)d->blk->bytes, (ull)d->blk->reads, (ull)d->blk->writes, (ull)d->blk->flushes,
+            (ull)d->blk->errors);
   for (unsigned i = 0; i < 4; i++)
     if (ide->ch[i / 2].drive[i % 2].kind == IDE_CD)
       fprintf(c->out, "ide%u-cd%u: %s\n", i / 2, i % 2,
@@ -175,8 +193,9 @@ static void name(struct monitor_call *c)
 static void clock(struct monitor_call *c)
 {
   const struct machine *m = c->machine;
-  fprintf(c->out, "virtual time %llu ns, %llu instructions, blocks built %llu, dropped %llu\n", (ull)clock_now(&m->clock),
-          (ull)engine_instructions(&m->engine), (ull)m->engine.code.built, (ull)m->engine.code.dropped);
+  fprintf(c->out, "virtual time %llu ns, %llu instructions, blocks built %llu, dropped %llu\n",
+          (ull)clock_now(&m->clock), (ull)engine_instructions(&m->engine), (ull)m->engine.code.built,
+          (ull)m->engine.code.dropped);
 }
 
 const struct monitor_command monitor_info[] = {

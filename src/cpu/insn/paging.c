@@ -177,10 +177,10 @@ bool x_invpcid(struct cpu *c, const struct op *op)
     tlb_flush_pcid(c, d[0]);
     break;
   case INVPCID_ALL_GLOBAL:
-    tlb_flush_asid(c, tlb_asid(c));
+    tlb_flush_linear(c, true);
     break;
   default:
-    tlb_flush_asid_nonglobal(c, tlb_asid(c));
+    tlb_flush_linear(c, false);
   }
   return true;
 }

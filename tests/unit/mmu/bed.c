@@ -7,6 +7,7 @@
 #include "cpu/insn.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
+#include "cpu/svm/svm.h"
 
 static struct bed *bed_of(const struct cpu *c)
 {
@@ -25,6 +26,15 @@ bool raise_pf(struct cpu *c, uint64_t address, uint32_t error)
 {
   raise_error(c, VEC_PF, error);
   c->fault.address = address;
+  return false;
+}
+bool svm_exit_npf(struct cpu *c, uint64_t gpa, uint64_t error)
+{
+  bed_of(c)->npfs++;
+  bed_of(c)->npf_gpa = gpa;
+  bed_of(c)->npf_error = error;
+  c->fault = (struct fault){.vector = BED_NPF};
+  c->faulted = true;
   return false;
 }
 bool debug_page_watched(const struct cpu *c, uint64_t la)

@@ -34,6 +34,7 @@ enum {
   BED_TABLES = 1 * MB, // tables are made from here on, to 4 MB
   BED_DATA = 8 * MB,   // every 4 KB page holds its own address in its first 8 bytes
 };
+#define BED_NPF    0xff
 #define BED_ROM    0xfff00000u
 #define BED_DEVICE 0xe0000000u
 
@@ -56,6 +57,9 @@ struct bed {
   unsigned written;  // ram->written
   uint64_t written_off, written_len;
   uint64_t watched; // page with a watchpoint, or 0
+  // Nested page faults: how many, and what the last one said. They leave c->fault.vector = BED_NPF.
+  unsigned npfs;
+  uint64_t npf_gpa, npf_error;
 };
 
 struct bed *bed_new(enum paging paging); // tables empty, paging on, CPL 0
