@@ -184,6 +184,11 @@ static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
   case MSR_TSC:
     *v = c->guest ? svm_tsc(c, cpu_tsc(c)) : cpu_tsc(c);
     return true;
+  case MSR_TSC_RATIO:
+    *v = c->svm->tsc_ratio;
+    return model_has(m, FEAT_TSC_SCALE);
+  case MSR_SVM_KEY: // reads as 0
+    return model_has(m, FEAT_SVM_LOCK);
   case MSR_APIC_BASE:
     *v = c->apic_base;
     return model_has(m, FEAT_APIC);
@@ -268,6 +273,19 @@ static bool write_special(struct cpu *c, uint32_t index, uint64_t v)
   switch (index) {
   case MSR_TSC:
     tsc_write(c, v);
+    return true;
+  case MSR_TSC_RATIO: // 8.32 fixed point
+    if (!model_has(m, FEAT_TSC_SCALE) || v >> 40)
+      return false;
+    c->svm->tsc_ratio = v;
+    return true;
+  case MSR_SVM_KEY: // APM2 15.31: kept while VM_CR.LOCK is clear, and opens the lock when it comes again
+    if (!model_has(m, FEAT_SVM_LOCK))
+      return false;
+    if (!(c->vm_cr & VM_CR_LOCK))
+      c->svm->key = v;
+    else if (v && v == c->svm->key)
+      c->vm_cr &= ~(uint64_t)(VM_CR_LOCK | VM_CR_SVMDIS);
     return true;
   case MSR_APIC_BASE:
     return model_has(m, FEAT_APIC) && lapic_base_write(c, v);

@@ -113,6 +113,13 @@ static void attend(struct cpu *c)
   c->pending &= ~PEND_SIPI;
   if (c->run == RUN_SHUTDOWN)
     return;
+  if ((c->pending & PEND_SMI) && c->gif) {
+    if (SVM_INTERCEPTED(c, VMEXIT_SMI)) {
+      svm_exit(c, VMEXIT_SMI, 0, 0);
+      return;
+    }
+    c->pending &= ~PEND_SMI; // there is no system-management mode to enter
+  }
   if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow == SHADOW_NONE) {
     if (SVM_INTERCEPTED(c, VMEXIT_NMI)) { // it stays pending for the host
       svm_exit(c, VMEXIT_NMI, 0, 0);

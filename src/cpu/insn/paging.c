@@ -24,7 +24,7 @@ bool x_mov_to_cr(struct cpu *c, const struct op *op)
   uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
   unsigned n = cr_number(c, op);
   if (unlikely(c->guest) && (!svm_mov_cr(c, n, true, op->rm / 8) ||
-                             (n == 0 && !svm_cr0_selective(c, v, 1ull << 63 | op->rm / 8))))
+                             (n == 0 && !svm_cr0_selective(c, v, CR0_TS | CR0_MP, 1ull << 63 | op->rm / 8))))
     return false;
   bool done;
   switch (n) {
@@ -93,7 +93,7 @@ bool x_lmsw(struct cpu *c, const struct op *op)
   if (unlikely(c->guest)) {
     if (c->svm->cr_intercepts >> 16 & 1)
       return svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
-    if (!svm_cr0_selective(c, v, 0))
+    if (!svm_cr0_selective(c, v, 0, 0))
       return false;
   }
   return cr0_write(c, v);

@@ -72,6 +72,12 @@ bool x_clgi(struct cpu *c, const struct op *op)
   return true;
 }
 
+// There is no system-management mode to come back from.
+bool x_rsm(struct cpu *c, const struct op *op)
+{
+  return raise_ud(c);
+}
+
 bool x_skinit(struct cpu *c, const struct op *op)
 {
   return raise_ud(c);
@@ -91,6 +97,12 @@ static void field(struct cpu *c, uint64_t pa, unsigned off, void *p, unsigned si
   }
 }
 
+// Bases are loaded with bits 63:48 copied from bit 47. APM2 15.5.1
+static uint64_t sign_extend(uint64_t base)
+{
+  return (uint64_t)((int64_t)(base << 16) >> 16);
+}
+
 static void segment(struct cpu *c, uint64_t pa, unsigned off, struct seg *s, bool save)
 {
   field(c, pa, off, &s->sel, 2, save);
@@ -98,6 +110,7 @@ static void segment(struct cpu *c, uint64_t pa, unsigned off, struct seg *s, boo
   field(c, pa, off + 4, &s->limit, 4, save);
   field(c, pa, off + 8, &s->base, 8, save);
   s->attr &= 0xfff;
+  s->base = sign_extend(s->base);
 }
 
 #define SAVE(f) offsetof(struct vmcb_save, f)
@@ -112,6 +125,7 @@ static bool load_or_save(struct cpu *c, const struct op *op, bool save)
   segment(c, pa, SAVE(tr), &c->tr, save);
   segment(c, pa, SAVE(ldtr), &c->ldtr, save);
   field(c, pa, SAVE(kernel_gs_base), &c->kernel_gs_base, 8, save);
+  c->kernel_gs_base = sign_extend(c->kernel_gs_base);
   field(c, pa, SAVE(star), &c->star, 8, save);
   field(c, pa, SAVE(lstar), &c->lstar, 8, save);
   field(c, pa, SAVE(cstar), &c->cstar, 8, save);

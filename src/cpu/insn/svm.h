@@ -4,6 +4,6 @@
 
 #include "cpu/insn.h"
 
-insn_fn x_vmrun, x_vmload, x_vmsave, x_vmmcall, x_stgi, x_clgi, x_skinit;
+insn_fn x_vmrun, x_vmload, x_vmsave, x_vmmcall, x_stgi, x_clgi, x_rsm, x_skinit;
 
 #endif

@@ -453,6 +453,8 @@ bool x_int(struct cpu *c, const struct op *op)
 // INT3 and INTO are exceptions in EXITINTINFO's terms, although the gate's DPL counts as for INT n.
 static bool software_exception(struct cpu *c, uint8_t vector)
 {
+  if (unlikely(c->guest) && (c->svm->exception_intercepts >> vector & 1))
+    return svm_exit(c, VMEXIT_EXCP0 + vector, 0, 0);
   struct event e = {.type = EVENT_EXCEPTION, .vector = vector, .soft = true};
   return event_deliver(c, &e, c->next_ip);
 }

@@ -33,7 +33,7 @@ static bool cr0_cache(const struct cpu *c, const struct vmcb *v)
 static bool cr0_high(const struct cpu *c, const struct vmcb *v) { return v->save.cr0 >> 32; }
 static bool cr3_mbz(const struct cpu *c, const struct vmcb *v)
 {
-  return (lme(v) && pages(v)) && (v->save.cr3 & ~c->phys_mask);
+  return v->save.cr3 & ~c->phys_mask;
 }
 static bool cr4_mbz(const struct cpu *c, const struct vmcb *v) { return v->save.cr4 & ~cr4_allowed(c); }
 static bool dr6_high(const struct cpu *c, const struct vmcb *v) { return v->save.dr6 >> 32; }
@@ -60,14 +60,16 @@ static bool long_cs_ld(const struct cpu *c, const struct vmcb *v)
          (v->save.cs.attrib & SEGA_DB);
 }
 static bool vmrun_open(const struct cpu *c, const struct vmcb *v) { return !(v->control.intercepts[1] & 1); }
+// A map of `size` bytes must end below the highest physical address. The I/O map is two pages and what an access to
+// port FFFFh needs of the third.
 static bool beyond(const struct cpu *c, uint64_t pa, uint64_t size)
 {
   pa &= ~0xfffull;
-  return pa > c->phys_mask || pa + size - 1 > c->phys_mask;
+  return pa > c->phys_mask || pa + size > c->phys_mask;
 }
 static bool iopm_beyond(const struct cpu *c, const struct vmcb *v)
 {
-  return (v->control.intercepts[0] >> (VMEXIT_IOIO - 0x60) & 1) && beyond(c, v->control.iopm_base_pa, 0x3000);
+  return (v->control.intercepts[0] >> (VMEXIT_IOIO - 0x60) & 1) && beyond(c, v->control.iopm_base_pa, 0x2001);
 }
 static bool msrpm_beyond(const struct cpu *c, const struct vmcb *v)
 {

@@ -16,9 +16,8 @@ bool svm_mov_cr(struct cpu *c, unsigned n, bool write, unsigned gpr)
   return svm_exit(c, (write ? VMEXIT_CR0_WRITE : VMEXIT_CR0_READ) + n, assist(c, gpr), 0);
 }
 
-bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t info)
+bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t ignored, uint64_t info)
 {
-  const uint64_t ignored = CR0_TS | CR0_MP;
   if (!svm_intercepts(c->svm, VMEXIT_CR0_SEL_WRITE) || !((value ^ c->cr0) & ~ignored))
     return true;
   return svm_exit(c, VMEXIT_CR0_SEL_WRITE, info, 0);

@@ -9,8 +9,9 @@
 
 // MOV CR: n is the control register, gpr the number of the general register (decode assist).
 bool svm_mov_cr(struct cpu *c, unsigned n, bool write, unsigned gpr);
-// A write to CR0 by MOV or LMSW, after svm_mov_cr: the selective intercept. assist: EXITINFO1.
-bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t assist);
+// A write to CR0 by MOV or LMSW, after svm_mov_cr: the selective intercept, for a change of any bit but `ignored`
+// (MOV: TS and MP; LMSW: none). info: EXITINFO1.
+bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t ignored, uint64_t info);
 bool svm_mov_dr(struct cpu *c, unsigned n, bool write, unsigned gpr);
 // IN, OUT, INS, OUTS. size in bytes.
 bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in, bool string);

@@ -25,6 +25,7 @@ struct svm {
   uint64_t ncr3;
   uint64_t g_pat;
   uint64_t vintr;              // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
+  bool host_trap;              // RFLAGS.TF was set at VMRUN
   bool host_if;                // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
   bool vgif;                   // virtual GIF enabled
   bool lbr_virt, virt_vmload;
@@ -39,6 +40,7 @@ struct svm {
   uint8_t bytes_fetched, bytes[15];
   // ---- MSRs that only SVM has ----
   uint64_t tsc_ratio;          // C000_0104h, 8.32 fixed point; 1.0 after reset
+  uint64_t key;                // C001_0118h
   // ---- statistics ----
   uint64_t vmruns, exits;
   uint64_t npf_walks;

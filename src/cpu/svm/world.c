@@ -36,7 +36,11 @@ static void put_seg(struct vmcb_seg *to, const struct seg *from)
 }
 static void get_seg(struct seg *to, const struct vmcb_seg *from)
 {
-  *to = (struct seg){.sel = from->selector, .attr = from->attrib & 0xfff, .limit = from->limit, .base = from->base};
+  // Bits 63:48 of a base are copied from bit 47. APM2 15.5.1
+  *to = (struct seg){.sel = from->selector,
+                     .attr = from->attrib & 0xfff,
+                     .limit = from->limit,
+                     .base = (uint64_t)((int64_t)(from->base << 16) >> 16)};
 }
 static void put_table(struct vmcb_seg *to, const struct dtable *from)
 {
@@ -67,7 +71,7 @@ static void save_host(struct cpu *c, struct vmcb_save *h)
   h->cr4 = c->cr4;
   h->cr3 = c->cr3;
   h->cr0 = c->cr0;
-  h->rflags = cpu_flags(c);
+  h->rflags = cpu_flags(c) & ~(uint32_t)FL_RF;
   h->rip = c->next_ip;
   h->rsp = c->r[RSP];
   h->rax = c->r[RAX];
@@ -270,6 +274,8 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->host_cr4 = c->cr4;
   s->host_efer = c->efer;
   s->host_if = c->sysflags & FL_IF;
+  s->host_trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
+  c->trap_tf = false;
   s->vmcb_pa = pa;
   s->vmcb = v;
   s->exiting = false;
@@ -387,7 +393,7 @@ void svm_vmexit(struct cpu *c)
   c->pending &= ~PEND_VINTR;
   c->run = RUN_ON;
   c->shadow = c->shadow_next = SHADOW_NONE;
-  c->db_bits = 0;
+  c->db_bits = s->host_trap ? 1u << 14 : 0; // DR6.BS
   c->trap_tf = false;
   c->rf_clear = false;
   struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);
