@@ -108,10 +108,10 @@ bool take_mon(struct cli *c, const char *value, struct err *e)
   const char *id = opts_get(&o, "chardev");
   char text[128] = "chardev:";
   bool ok = opts_choice(&o, "mode", modes, &mode, e);
-  if (ok && (!id || strlen(id) > 100))
-    ok = err_set(e, "-mon %s: chardev=ID is missing or too long", value);
-  if (ok)
+  if (ok && id && strlen(id) <= 100)
     strcat(text, id);
+  else if (ok)
+    ok = err_set(e, "-mon %s: chardev=ID is missing or too long", value);
   ok = ok && opts_done(&o, e);
   opts_free(&o);
   return ok && take_monitor(c, text, e);

@@ -175,7 +175,7 @@ static void cpus(struct monitor_call *c)
   for (unsigned i = 0; i < c->machine->cpus; i++) {
     const struct cpu *p = c->machine->cpu[i];
     fprintf(c->out, "%c CPU #%u: pc=0x%016llx %s, %llu instructions\n", p == c->cpu ? '*' : ' ', i,
-            (ull)(p->seg[SEG_CS].base + p->ip), runs[p->run], (ull)p->instructions);
+            (ull)p->seg[SEG_CS].base + p->ip, runs[p->run], (ull)p->instructions);
   }
 }
 
