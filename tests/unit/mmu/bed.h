@@ -60,6 +60,8 @@ struct bed {
   // Nested page faults: how many, and what the last one said. They leave c->fault.vector = BED_NPF.
   unsigned npfs;
   uint64_t npf_gpa, npf_error;
+  enum paging host; // the mode of the nested tables
+  uint64_t ncr3;
 };
 
 struct bed *bed_new(enum paging paging); // tables empty, paging on, CPL 0
