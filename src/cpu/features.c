@@ -127,7 +127,7 @@ const struct feature_row feature_rows[] = {
     F("arat", NULL, ARAT),
 
     FN("npt", NULL, NPT, SVM),
-    LN("lbrv", NULL, LBRV, SVM),
+    FN("lbrv", NULL, LBRV, SVM),
     FN("svm-lock", NULL, SVM_LOCK, SVM),
     FN("nrip-save", NULL, NRIP_SAVE, SVM),
     FN("tsc-scale", NULL, TSC_SCALE, SVM),
@@ -138,6 +138,8 @@ const struct feature_row feature_rows[] = {
     FN("pfthreshold", NULL, PFTHRESHOLD, SVM),
     LN("v-vmsave-vmload", NULL, V_VMSAVE_VMLOAD, SVM),
     FN("vgif", NULL, VGIF, SVM),
+    FN("v-spec-ctrl", NULL, V_SPEC_CTRL, SVM),
+    FN("vnmi", NULL, VNMI, SVM),
     FN("gmet", NULL, GMET, NPT),
     FN("rogpt", NULL, ROGPT, NPT),
 

@@ -39,7 +39,7 @@ bool interp_runnable(struct cpu *c)
     return true;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked)
     return true;
-  if ((c->pending & PEND_VINTR) && (c->sysflags & FL_IF))
+  if ((c->pending & PEND_VINTR) && ((c->sysflags & FL_IF) || (c->svm->vintr & VINTR_NMI)))
     return true;
   return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
@@ -65,13 +65,22 @@ static void startup(struct cpu *c)
   cpu_changed(c);
 }
 
-// The virtual interrupt of a guest. APM2 15.21.4
+// The virtual NMI and interrupt of a guest. APM2 15.21.4, 15.21.10
 static void attend_virtual(struct cpu *c)
 {
   struct svm *s = c->svm;
   unsigned priority = s->vintr >> VINTR_PRIO_SHIFT & 15;
+  if (s->vnmi && (s->vintr & VINTR_NMI) && !(s->vintr & VINTR_NMI_MASK) && c->shadow == SHADOW_NONE &&
+      (!s->vgif || (s->vintr & VINTR_GIF))) {
+    s->vintr = (s->vintr & ~VINTR_NMI) | VINTR_NMI_MASK;
+    c->run = RUN_ON;
+    bool blocked = c->nmi_blocked;
+    except_nmi(c);
+    c->nmi_blocked = blocked; // that is the physical one's
+    return;
+  }
   if (!(s->vintr & VINTR_IRQ)) {
-    c->pending &= ~PEND_VINTR;
+    svm_vintr_update(c);
     return;
   }
   if (!(c->sysflags & FL_IF) || c->shadow != SHADOW_NONE || (s->vgif && !(s->vintr & VINTR_GIF)) ||
@@ -82,7 +91,7 @@ static void attend_virtual(struct cpu *c)
     return;
   }
   s->vintr &= ~VINTR_IRQ;
-  c->pending &= ~PEND_VINTR;
+  svm_vintr_update(c);
   c->run = RUN_ON;
   except_interrupt(c, s->vintr >> VINTR_VECTOR_SHIFT & 0xff);
   charge(c);

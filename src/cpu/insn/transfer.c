@@ -425,7 +425,10 @@ bool x_iret(struct cpu *c, const struct op *op)
 {
   if (!(cpu_protected(c) ? iret_protected(c, op) : iret_real(c, op)))
     return false;
-  c->nmi_blocked = false;
+  if (unlikely(c->guest) && c->svm->vnmi)
+    svm_iret(c);
+  else
+    c->nmi_blocked = false;
   return true;
 }
 

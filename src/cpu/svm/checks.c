@@ -13,6 +13,7 @@ static uint64_t save_dr6(const struct vmcb *v) { return v->save.dr6; }
 static uint64_t save_dr7(const struct vmcb *v) { return v->save.dr7; }
 static uint64_t save_cs(const struct vmcb *v) { return v->save.cs.attrib; }
 static uint64_t save_g_pat(const struct vmcb *v) { return v->save.g_pat; }
+static uint64_t ctl_vintr(const struct vmcb *v) { return v->control.vintr; }
 static uint64_t ctl_asid(const struct vmcb *v) { return v->control.asid; }
 static uint64_t ctl_misc2(const struct vmcb *v) { return v->control.intercepts[1]; }
 static uint64_t ctl_iopm(const struct vmcb *v) { return v->control.iopm_base_pa; }
@@ -74,6 +75,11 @@ static bool iopm_beyond(const struct cpu *c, const struct vmcb *v)
 static bool msrpm_beyond(const struct cpu *c, const struct vmcb *v)
 {
   return (v->control.intercepts[0] >> (VMEXIT_MSR - 0x60) & 1) && beyond(c, v->control.msrpm_base_pa, 0x2000);
+}
+static bool vnmi_open(const struct cpu *c, const struct vmcb *v)
+{
+  return (v->control.vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI) &&
+         !(v->control.intercepts[0] >> (VMEXIT_NMI - 0x60) & 1);
 }
 static bool asid_zero(const struct cpu *c, const struct vmcb *v) { return v->control.asid == 0; }
 static bool asid_large(const struct cpu *c, const struct vmcb *v) { return v->control.asid >= c->model->asids; }
@@ -142,6 +148,7 @@ const struct svm_check svm_checks[] = {
     {"iopm", "15.5.1", iopm_beyond, "IOPM_BASE_PA", ctl_iopm, "the map must lie within physical memory"},
     {"msrpm", "15.5.1", msrpm_beyond, "MSRPM_BASE_PA", ctl_msrpm, "the map must lie within physical memory"},
     {"eventinj", "15.20", inject_bad, "EVENTINJ", ctl_inject, "the event must be one that can be injected"},
+    {"vnmi", "15.21.10", vnmi_open, "VINTR", ctl_vintr, "V_NMI_ENABLE needs the NMI intercept"},
     {"asid.zero", "15.5.1", asid_zero, "ASID", ctl_asid, "ASID 0 is the host's"},
     {"asid.large", "15.16", asid_large, "ASID", ctl_asid, "CPUID Fn8000_000A EBX gives the number of ASIDs"},
     {"tlb_control", "15.16.2", tlb_bad, "TLB_CONTROL", ctl_tlb, "must be 0 or 1, or 3 or 7 with FlushByAsid"},

@@ -28,6 +28,9 @@ struct svm {
   bool host_trap;              // RFLAGS.TF was set at VMRUN
   bool host_if;                // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
   bool vgif;                   // virtual GIF enabled
+  bool vnmi;                   // virtual NMI enabled
+  uint64_t host_spec_ctrl;
+  uint64_t host_lbr[5];        // DEBUGCTL and the last-branch registers, while the guest has its own
   bool lbr_virt, virt_vmload;
   uint16_t pause_count, pause_threshold;
   uint64_t pause_left, pause_last;
@@ -57,6 +60,15 @@ bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2);
 bool svm_exit_npf(struct cpu *c, uint64_t gpa, uint64_t error);
 // Performs the exit that svm_exit noted; called by except_deliver.
 void svm_vmexit(struct cpu *c);
+
+// IRET in a guest opens it for the next virtual NMI. APM2 15.21.10
+static inline void svm_iret(struct cpu *c)
+{
+  struct svm *s = c->svm;
+  s->vintr &= ~VINTR_NMI_MASK;
+  if (s->vintr & VINTR_NMI)
+    cpu_request(c, PEND_VINTR);
+}
 
 // True if the exit code 60h..A4h is intercepted in the running guest.
 static inline bool svm_intercepts(const struct svm *s, unsigned code)

@@ -143,7 +143,16 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
     s->g_pat = g->g_pat;
     c->pat = g->g_pat;
   }
+  if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
+    s->host_spec_ctrl = c->spec_ctrl;
+    c->spec_ctrl = g->spec_ctrl;
+  }
   if (s->lbr_virt) {
+    s->host_lbr[0] = c->debugctl;
+    s->host_lbr[1] = c->last_branch_from;
+    s->host_lbr[2] = c->last_branch_to;
+    s->host_lbr[3] = c->last_int_from;
+    s->host_lbr[4] = c->last_int_to;
     c->debugctl = g->debugctl & 0x3f;
     c->last_branch_from = g->br_from;
     c->last_branch_to = g->br_to;
@@ -178,12 +187,21 @@ static void save_guest(struct cpu *c, struct vmcb *v)
   g->cpl = c->cpl;
   if (s->np)
     g->g_pat = c->pat;
+  if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
+    g->spec_ctrl = c->spec_ctrl;
+    c->spec_ctrl = s->host_spec_ctrl;
+  }
   if (s->lbr_virt) {
     g->debugctl = c->debugctl;
     g->br_from = c->last_branch_from;
     g->br_to = c->last_branch_to;
     g->last_excp_from = c->last_int_from;
     g->last_excp_to = c->last_int_to;
+    c->debugctl = s->host_lbr[0];
+    c->last_branch_from = s->host_lbr[1];
+    c->last_branch_to = s->host_lbr[2];
+    c->last_int_from = s->host_lbr[3];
+    c->last_int_to = s->host_lbr[4];
   }
   v->control.interrupt_shadow = (v->control.interrupt_shadow & ~1ull) | (c->shadow != SHADOW_NONE);
   v->control.vintr = s->vintr;
@@ -208,6 +226,7 @@ static void fold(struct cpu *c, const struct vmcb *v)
   s->ncr3 = k->n_cr3 & ~0x1full;
   s->vintr = k->vintr;
   s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
+  s->vnmi = (k->vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI);
   s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
   s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
   s->pause_count = s->pause_left = k->pause_count;
@@ -224,7 +243,10 @@ static void inject(struct cpu *c, uint64_t e)
   uint64_t ip = c->ip;
   if (ev.type == EVENT_NMI) {
     ev.vector = VEC_NMI;
-    c->nmi_blocked = true;
+    if (c->svm->vnmi)
+      c->svm->vintr |= VINTR_NMI_MASK;
+    else
+      c->nmi_blocked = true;
   }
   if (ev.type != EVENT_EXCEPTION)
     ev.has_error = false;

@@ -7,10 +7,10 @@
 // VMRUN of the VMCB at a physical address that has been checked to be aligned and within memory. Afterwards
 // c->next_ip is where execution goes on, in the guest or, if VMRUN ended at once, in the host.
 bool svm_vmrun(struct cpu *c, uint64_t pa);
-// V_IRQ or what it depends on changed: makes the engine look.
+// V_IRQ, V_NMI or what it depends on changed: makes the engine look.
 static inline void svm_vintr_update(struct cpu *c)
 {
-  if (c->guest && (c->svm->vintr & VINTR_IRQ))
+  if (c->guest && (c->svm->vintr & (VINTR_IRQ | (c->svm->vnmi ? VINTR_NMI : 0))))
     cpu_request(c, PEND_VINTR);
   else
     c->pending &= ~PEND_VINTR;
