@@ -136,7 +136,7 @@ const struct feature_row feature_rows[] = {
     FN("decodeassists", NULL, DECODEASSISTS, SVM),
     FN("pause-filter", NULL, PAUSEFILTER, SVM),
     FN("pfthreshold", NULL, PFTHRESHOLD, SVM),
-    LN("v-vmsave-vmload", NULL, V_VMSAVE_VMLOAD, SVM),
+    FN("v-vmsave-vmload", NULL, V_VMSAVE_VMLOAD, SVM),
     FN("vgif", NULL, VGIF, SVM),
     FN("v-spec-ctrl", NULL, V_SPEC_CTRL, SVM),
     FN("vnmi", NULL, VNMI, SVM),

@@ -368,6 +368,19 @@ static bool nested(struct cpu *c, uint64_t gpa, enum tlb_view view, unsigned nee
   return false;
 }
 
+bool mmu_guest_physical(struct cpu *c, uint64_t gpa, unsigned need, uint64_t *pa)
+{
+  struct nest_entry n;
+  struct walk w = {0};
+  *pa = gpa;
+  if (!mmu_two_stages(c))
+    return true;
+  if (!nested(c, gpa, VIEW_SUPER, need, NPF_FINAL, &n, &w))
+    return svm_exit_npf(c, w.gpa, w.npf_error);
+  *pa = n.pa | (gpa & bits(n.shift - 1, 0));
+  return true;
+}
+
 // ---- the whole walk ----
 
 static bool fault(struct walk *w, uint32_t error)

@@ -60,6 +60,10 @@ bool mmu_walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, str
 // Without rights or side effects, for the debugger; false if not mapped.
 bool mmu_peek(struct cpu *c, uint64_t la, struct walk *w);
 
+// A guest-physical address through the nested tables, for an operand that names physical memory (virtual VMLOAD and
+// VMSAVE). False: the nested page fault has been raised.
+bool mmu_guest_physical(struct cpu *c, uint64_t gpa, unsigned need, uint64_t *pa);
+
 // Raises the fault of an access to la whose walk failed.
 void mmu_raise(struct cpu *c, uint64_t la, const struct walk *w);
 

@@ -5,6 +5,7 @@
 #include "cpu/insn/svm.h"
 
 #include "cpu/mem.h"
+#include "cpu/mmu.h"
 #include "cpu/model.h"
 #include "cpu/svm/world.h"
 
@@ -119,6 +120,9 @@ static bool load_or_save(struct cpu *c, const struct op *op, bool save)
 {
   uint64_t pa;
   if (!vmcb_address(c, op, &pa))
+    return false;
+  // Not intercepted in a guest: the operand is guest-physical if that is virtualized (APM2 15.33.1), else real.
+  if (unlikely(c->guest) && c->svm->virt_vmload && !mmu_guest_physical(c, pa, save ? MMU_W : MMU_R, &pa))
     return false;
   segment(c, pa, SAVE(fs), &c->seg[SEG_FS], save);
   segment(c, pa, SAVE(gs), &c->seg[SEG_GS], save);
