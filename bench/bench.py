@@ -178,7 +178,10 @@ def host_cpu():
     return "unknown"
 
 
-def revision():
+def revision(program):
+    """The checkout's revision; of a program from elsewhere only its path is known."""
+    if os.path.dirname(os.path.abspath(program)) != os.path.join(images.ROOT, "build"):
+        return os.path.abspath(program)
     done = subprocess.run(["git", "-C", images.ROOT, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True, check=False)
     return done.stdout.strip() or "unknown"
@@ -262,7 +265,7 @@ def measure(args, there, wanted):
 def main():
     args = arguments()
     wanted = set(args.names) or set(ITEMS)
-    load = os.getloadavg()[0]
+    load, rev = os.getloadavg()[0], revision(args.pacifica)
     try:
         there = candidates(args)
         img, results = measure(args, there, wanted)
@@ -275,12 +278,12 @@ def main():
     names = [m.name for m in there]
     lines = verdicts(results, names, wanted)
     about = {
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"), "revision": revision(),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"), "revision": rev,
         "host_cpu": host_cpu(), "cpus": os.cpu_count(), "load": [load, os.getloadavg()[0]], "rounds": args.rounds,
         "bochs_rounds": args.bochs_rounds, "scale": args.scale, "kernel": os.path.basename(img.kernel),
         "versions": {m.name: m.version() for m in there},
     }
-    print(f"{about['date']}, revision {about['revision']}, {about['host_cpu']}, {about['cpus']} CPUs, "
+    print(f"{about['date']}, {rev}, {about['host_cpu']}, {about['cpus']} CPUs, "
           f"load {load:.1f} to {about['load'][1]:.1f}, {about['kernel']}")
     print("; ".join(about["versions"].values()))
     print("Seconds of CPU time (wall time), medians; ratios likewise: above 1 pacifica is faster.\n")
