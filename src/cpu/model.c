@@ -45,7 +45,7 @@ static const struct model_row rows[] = {
       .tlb_l2_4k = 0x42004200,
       .word = {[FW_1_ECX] = B(SSE3) | B(CX16),
                [FW_1_EDX] = EDX_1,
-               [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY),
+               [FW_80000001_ECX] = B(SVM) | B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY),
                [FW_80000001_EDX] = EDX_AMD64 | B(RDTSCP)}}},
     {"family10h",
      "family 10h (K10), the default: nested paging, DEV, SKINIT belong to it",
@@ -68,10 +68,11 @@ static const struct model_row rows[] = {
       .tlb_1g = {0xf0300000, 0x60100000},
       .word = {[FW_1_ECX] = B(SSE3) | B(MONITOR) | B(CX16) | B(POPCNT),
                [FW_1_EDX] = EDX_1,
-               [FW_80000001_ECX] = B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY) | B(LZCNT) |
+               [FW_80000001_ECX] = B(SVM) | B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY) | B(LZCNT) |
                                    B(SSE4A) | B(MISALIGNSSE) | B(PREFETCHW) | B(OSVW),
                [FW_80000001_EDX] = EDX_AMD64 | B(PDPE1GB) | B(RDTSCP),
-               [FW_80000007_EDX] = B(HWPSTATE) | B(INVTSC)}}},
+               [FW_80000007_EDX] = B(HWPSTATE) | B(INVTSC),
+               [FW_8000000A_EDX] = B(NPT) | B(LBRV) | B(SVM_LOCK) | B(NRIP_SAVE)}}},
     {"Opteron_G1",
      "the first AMD64 processors (K8 revision E), without SVM",
      false,

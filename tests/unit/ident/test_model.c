@@ -158,7 +158,7 @@ static void family10h_is_what_that_family_was(void **state)
   assert_int_equal(reg(b, 0, 1, 0, 3), 0x078bfbff);
   assert_int_equal(reg(b, 0, 7, 0, 1), 0); // beyond the last leaf
   assert_int_equal(reg(b, 0, 0x80000000, 0, 0), 0x8000001b);
-  assert_int_equal(reg(b, 0, 0x80000001, 0, 2), 0x3f9); // without CmpLegacy: one core
+  assert_int_equal(reg(b, 0, 0x80000001, 0, 2), 0x3fd); // without CmpLegacy: one core
   assert_int_equal(reg(b, 0, 0x80000001, 0, 3), 0x2fd3fbff);
   assert_int_equal(reg(b, 0, 0x80000008, 0, 0), 0x3030);
   assert_int_equal(reg(b, 0, 0x80000006, 0, 3), 12 << 18 | 0xb140);
@@ -258,11 +258,11 @@ static void instruction_sets_follow_the_features(void **state)
                                  ZYDIS_ISA_SET_SSE3X87, ZYDIS_ISA_SET_LZCNT,      ZYDIS_ISA_SET_POPCNT,
                                  ZYDIS_ISA_SET_SSE4A,   ZYDIS_ISA_SET_FAT_NOP,    ZYDIS_ISA_SET_LONGMODE,
                                  ZYDIS_ISA_SET_AMD,     ZYDIS_ISA_SET_CMPXCHG16B, ZYDIS_ISA_SET_MONITOR,
-                                 ZYDIS_ISA_SET_RDTSCP};
+                                 ZYDIS_ISA_SET_RDTSCP,  ZYDIS_ISA_SET_SVM};
   static const unsigned no[] = {
       ZYDIS_ISA_SET_INVALID,  ZYDIS_ISA_SET_AVX,         ZYDIS_ISA_SET_AVX2,          ZYDIS_ISA_SET_BMI1,
       ZYDIS_ISA_SET_SSSE3,    ZYDIS_ISA_SET_SSE4,        ZYDIS_ISA_SET_SSE42,         ZYDIS_ISA_SET_AES,
-      ZYDIS_ISA_SET_AMD3DNOW, ZYDIS_ISA_SET_XSAVE,       ZYDIS_ISA_SET_INVPCID,       ZYDIS_ISA_SET_SVM,
+      ZYDIS_ISA_SET_AMD3DNOW, ZYDIS_ISA_SET_XSAVE,       ZYDIS_ISA_SET_INVPCID,       ZYDIS_ISA_SET_CLZERO,
       ZYDIS_ISA_SET_VTX,      ZYDIS_ISA_SET_AVX512F_128, ZYDIS_ISA_SET_RTM,           ZYDIS_ISA_SET_XOP,
       ZYDIS_ISA_SET_RDPID,    ZYDIS_ISA_SET_AVXAES,      ZYDIS_ISA_SET_MAX_VALUE + 1, 0xffffffff};
   for (unsigned i = 0; i < sizeof yes / sizeof *yes; i++)
