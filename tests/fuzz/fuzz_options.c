@@ -1,0 +1,113 @@
+// Command lines of any text: each is accepted, or refused in one line. Those that are accepted and name no file become
+// a machine, so that the properties of devices are read too.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "fuzz.h"
+#include "machine/machine.h"
+
+#define ARGS 32
+
+// Whether a text of -serial, -device and so on leaves the host alone.
+static bool harmless(const struct text_list *l, bool backend)
+{
+  for (unsigned i = 0; i < l->count; i++) {
+    const char *t = l->item[i];
+    if (backend ? strcmp(t, "null") && strcmp(t, "none") : strchr(t, '/') || strstr(t, "romfile") || strstr(t, "path"))
+      return false;
+  }
+  return true;
+}
+
+static bool buildable(const struct config *c)
+{
+  return !c->kernel && !c->initrd && !c->bios && !c->log_file && !c->drives.count && !c->chardevs.count &&
+         !c->debugcon && !c->log_items && harmless(&c->devices, false) && harmless(&c->serials, true) &&
+         harmless(&c->monitors, true) && c->ram_size <= 1ull << 30 && c->cpus <= 2;
+}
+
+static void require_line(const struct err *e)
+{
+  FUZZ_REQUIRE(e->text[0] && !strchr(e->text, '\n'), "\"%s\"", e->text);
+}
+
+static void build(struct config *c)
+{
+  // A BIOS of zeros, and no ROM for the video adapter: the distribution's files need not be there.
+  struct err e = {""};
+  char text[32];
+  int fd = memfd_create("bios", 0);
+  if (fd < 0 || ftruncate(fd, 65536))
+    abort();
+  snprintf(text, sizeof text, "/proc/self/fd/%d", fd);
+  if (!config_set(&c->bios, text))
+    abort();
+  c->vga_none = true;
+  struct machine *m = machine_new(c, &e);
+  if (!m)
+    require_line(&e);
+  machine_free(m);
+  close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+  static FILE *real, *null;
+  if (!null && !(null = fopen("/dev/null", "w")))
+    abort();
+  char *text = malloc(len + 1), *argv[ARGS] = {"pacifica"};
+  if (!text)
+    abort();
+  memcpy(text, data, len);
+  text[len] = 0;
+  int argc = 1;
+  for (size_t at = 0; at < len && argc < ARGS; at += strlen(text + at) + 1)
+    argv[argc++] = text + at;
+  struct cli c;
+  struct err e = {""};
+  cli_init(&c);
+  real = stdout; // help is not what is looked at here
+  stdout = null;
+  bool ok = cli_parse(&c, argc, argv, &e);
+  stdout = real;
+  if (!ok)
+    require_line(&e);
+  else if (!c.done && buildable(&c.config))
+    build(&c.config);
+  cli_free(&c);
+  free(text);
+  return 0;
+}
+
+// A space ends an argument.
+static const char *const lines[] = {
+    "-m 256 -smp 2 -cpu family10h -nodefaults",
+    "-m size=1G,slots=2,maxmem=2G -smp cpus=4,sockets=2,cores=2,threads=1",
+    "-cpu max,+avx,-sse4.1,vendor=GenuineIntel -machine pc,accel=tcg",
+    "-cpu k8f -rtc base=2020-01-02T03:04:05,clock=vm -icount shift=3,sleep=off",
+    "-device isa-debug-exit,iobase=0xf4,iosize=4 -device pc-testdev -nodefaults",
+    "-device virtio-rng-pci,addr=5.1,vectors=3,disable-modern=on -device pci-testdev,bus=pci.0",
+    "-device VGA,vgamem_mb=32 -serial null -serial none -monitor none",
+    "-device isa-serial,index=2,iobase=0x3e8,irq=5 -device ide-cd,bus=ide.1,unit=1 -nodefaults",
+    "-drive file=a,,b.img,if=virtio,format=raw,cache=none,id=d0 -hda x -cdrom y",
+    "-device virtio-blk-pci,drive=d0,serial=12 -boot order=dc,once=a,menu=on",
+    "-chardev file,id=c0,path=x -serial chardev:c0 -mon chardev=c0,mode=readline",
+    "-d int,cpu_reset -D log -limit 1000 -S -no-reboot -snapshot -state-hash",
+    "-accel kvm -clock host -nographic -display none -vga none -nic none -name x,process=y",
+    "-kernel k -initrd a b,c -append console=ttyS0 -bios b", "-help", "-device help", "-device VGA,help",
+    "-cpu help", "-d help", "-machine help", "disk.img", "--version", "-global x.y=z -no-acpi",
+};
+
+size_t fuzz_seed(unsigned n, uint8_t *buf)
+{
+  if (n >= sizeof lines / sizeof lines[0])
+    return 0;
+  size_t len = strlen(lines[n]);
+  for (size_t i = 0; i < len; i++)
+    buf[i] = lines[n][i] == ' ' ? 0 : (uint8_t)lines[n][i];
+  return len;
+}
