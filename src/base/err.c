@@ -11,6 +11,9 @@ bool err_set(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
+    for (char *t = e->text; *t; t++) // names come from outside; a message is one line
+      if ((unsigned char)*t < ' ' || *t == 0x7f)
+        *t = '?';
   }
   return false;
 }

@@ -123,6 +123,11 @@ static inline uint64_t op_next_ip(const struct cpu *c, const struct op *op)
 
 // ---- handing over ----
 
+#ifdef __has_feature // clang's way of saying it
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 #define OP_CHAIN 1 // tail calls are jumps: a block may go straight on into the next block
 #else
