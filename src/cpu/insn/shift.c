@@ -1,7 +1,7 @@
 // Shifts and rotates: SHL SHR SAR ROL ROR by a constant, by 1 or by CL. RCL and RCR too.
 //
-// The host shifts; a count of zero (after masking) leaves the flags as they are, rotates change only CF and
-// OF. APM3 chapter 3.
+// The host shifts; a count of zero (after masking) leaves the flags as they are. Rotates change only CF and OF. APM3
+// chapter 3.
 #include "cpu/insn/shift.h"
 
 #include "cpu/insn/hot.h"
@@ -55,6 +55,13 @@
     return name##_mem_##bits(c, op, c->r[RCX] & (bits == 64 ? 63 : 31));                            \
   }
 #define ROW(name, bits) {name##_ri_##bits, name##_rc_##bits, name##_mi_##bits, name##_mc_##bits}
+#define FAMILY_OF(name)                                                                             \
+  HANDLERS(name, 8) HANDLERS(name, 16) HANDLERS(name, 32) HANDLERS(name, 64)                        \
+  bool select_##name(struct op *op, const struct op_source *s)                                      \
+  {                                                                                                 \
+    static op_fn *const fns[4][4] = {ROW(name, 8), ROW(name, 16), ROW(name, 32), ROW(name, 64)};    \
+    return select_shift(op, s, fns);                                                                \
+  }
 #define FAMILY(name, keep, before)                                                                  \
   VALUE(name, 8, "b", "q", keep, before) VALUE(name, 16, "w", "r", keep, before)                    \
   VALUE(name, 32, "l", "r", keep, before) VALUE(name, 64, "q", "r", keep, before)                   \
@@ -64,6 +71,29 @@
     static op_fn *const fns[4][4] = {ROW(name, 8), ROW(name, 16), ROW(name, 32), ROW(name, 64)};    \
     return select_shift(op, s, fns);                                                                \
   }
+
+// ROL and ROR write two flags, which follow from the result: CF is the bit that went around. OF is defined for a count
+// of 1 only; else it stays.
+#define ROTATES(bits, z, sfx, let)                                                                  \
+  static inline uint##bits##_t value_rol_##bits(struct cpu *c, uint##bits##_t a, uint8_t n)         \
+  {                                                                                                 \
+    unsigned by = n & (bits - 1);                                                                   \
+    a = by ? a << by | a >> (bits - by) : a;                                                        \
+    c->lah = (c->lah & ~1) | (a & 1);                                                               \
+    if (n == 1)                                                                                     \
+      c->of = (a >> (bits - 1) ^ a) & 1;                                                            \
+    return a;                                                                                       \
+  }                                                                                                 \
+  static inline uint##bits##_t value_ror_##bits(struct cpu *c, uint##bits##_t a, uint8_t n)         \
+  {                                                                                                 \
+    unsigned by = n & (bits - 1);                                                                   \
+    a = by ? a >> by | a << (bits - by) : a;                                                        \
+    c->lah = (c->lah & ~1) | (a >> (bits - 1) & 1);                                                 \
+    if (n == 1)                                                                                     \
+      c->of = (a >> (bits - 1) ^ a >> (bits - 2)) & 1;                                              \
+    return a;                                                                                       \
+  }
+SIZES(ROTATES)
 
 static void nothing(struct cpu *c, const struct op *op)
 {
@@ -97,7 +127,7 @@ static bool select_shift(struct op *op, const struct op_source *s, op_fn *const 
 FAMILY(shl, 0, "")
 FAMILY(shr, 0, "")
 FAMILY(sar, 0, "")
-FAMILY(rol, ROTATE_KEEP, FLAGS_IN)
-FAMILY(ror, ROTATE_KEEP, FLAGS_IN)
+FAMILY_OF(rol)
+FAMILY_OF(ror)
 FAMILY(rcl, ROTATE_KEEP, FLAGS_IN)
 FAMILY(rcr, ROTATE_KEEP, FLAGS_IN)
