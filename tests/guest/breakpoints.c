@@ -31,8 +31,10 @@ void test(void)
   handler[DB] = on_db;
   write_dr6(0);
   // before the instruction, once
-  asm volatile("lea 1f(%%rip), %%rax; mov %%rax, %%dr0; mov $0x402, %%eax; mov %%rax, %%dr7; xor %%ecx, %%ecx;"
-               "1: inc %%ecx; lea 1b(%%rip), %0; mov %%ecx, %k1" : "=r"(here), "=r"(after)::"rax", "rcx", "cc");
+  asm volatile(
+      "lea 1f(%%rip), %%rax; mov %%rax, %%dr0; mov $0x402, %%eax; mov %%rax, %%dr7; xor %%ecx, %%ecx;"
+      "1: inc %%ecx; lea 1b(%%rip), %0; mov %%ecx, %k1"
+      : "=r"(here), "=r"(after)::"rax", "rcx", "cc");
   CHECK_EQ(hits, 1);
   CHECK_EQ(at, here);
   CHECK_EQ(after, 1);
@@ -73,7 +75,9 @@ void test(void)
   CHECK_EQ(at, after);
   // an instruction that faults has not hit
   set((word)data, WRITE, 2);
-  CHECK_EQ(TRY(asm volatile("lock cmpxchg16b %0" : "+m"(*(volatile uint8_t *)((word)data + 8))::"rax", "rdx", "cc")), GP);
+  CHECK_EQ(TRY(asm volatile("lock cmpxchg16b %0"
+                            : "+m"(*(volatile uint8_t *)((word)data + 8))::"rax", "rdx", "cc")),
+           GP);
   CHECK_EQ(hits, 0);
 
   // ports, with CR4.DE

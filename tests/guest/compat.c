@@ -1,5 +1,5 @@
-// Compatibility mode: 32-bit and 16-bit code under long mode; segment limits count again, registers keep what they
-// hold, interrupts go to 64-bit handlers and come back, SYSCALL goes to CSTAR. APM2 4.8.2, 6.1.1.
+// Compatibility mode: 32-bit and 16-bit code under long mode; segment limits count again, registers keep what
+// they hold, interrupts go to 64-bit handlers and come back, SYSCALL goes to CSTAR. APM2 4.8.2, 6.1.1.
 #include "rt.h"
 
 enum { EFER = 0xc0000080, STAR = 0xc0000081, CSTAR = 0xc0000083 };
@@ -22,8 +22,11 @@ static word run16(void)
   word r;
   // in 16-bit code B8h takes two bytes more; the segment's base is where the code is
   asm volatile("push $0x38; push $0; lretq\n"
-               ".globl code16; .code16; code16: mov $0x1234, %%ax; .byte 0x66, 0xea; .long 2f; .word 0x08; .code64; 2:\n"
-               : "=a"(r) : "0"(-1ull) : "memory");
+               ".globl code16; .code16; code16: mov $0x1234, %%ax; .byte 0x66, 0xea; .long 2f; .word 0x08; "
+               ".code64; 2:\n"
+               : "=a"(r)
+               : "0"(-1ull)
+               : "memory");
   return r;
 }
 extern uint8_t code16[];
@@ -50,8 +53,8 @@ extern uint8_t rt_user_stack_top[];
 
 static void __attribute__((noreturn)) user_compat(void (*ip)(void))
 {
-  asm volatile("push %0; push %1; push $2; push %2; push %3; iretq" ::"i"(U_DATA), "r"(rt_user_stack_top), "i"(U_CODE32),
-               "r"(ip));
+  asm volatile("push %0; push %1; push $2; push %2; push %3; iretq" ::"i"(U_DATA), "r"(rt_user_stack_top),
+               "i"(U_CODE32), "r"(ip));
   __builtin_unreachable();
 }
 

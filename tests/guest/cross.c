@@ -29,7 +29,8 @@ void test(void)
         CHECK_EQ(far[size - i - 1], 8);
       }
       if (size == 16) {
-        asm volatile("movdqu %0, %%xmm0; paddb %%xmm0, %%xmm0; movdqu %%xmm0, %0" : "+m"(*(volatile uint8_t *)at));
+        asm volatile("movdqu %0, %%xmm0; paddb %%xmm0, %%xmm0; movdqu %%xmm0, %0"
+                     : "+m"(*(volatile uint8_t *)at));
         CHECK_EQ(at[15], 32);
         CHECK_EQ(far[15 - i], 32);
       }

@@ -6,7 +6,10 @@
   do {                                                                                                       \
     word at_;                                                                                                \
     CHECK_EQ(TRY(asm volatile("lea 1f(%%rip), %%rdi; mov %%rdi, %0; mov $0x1111, %%esi; 1: " text            \
-                              : "=m"(at_) : __VA_ARGS__ : "rdi", "rsi", "memory", "cc")), vec);              \
+                              : "=m"(at_)                                                                    \
+                              : __VA_ARGS__                                                                  \
+                              : "rdi", "rsi", "memory", "cc")),                                              \
+             vec);                                                                                           \
     CHECK_EQ(last.error, code);                                                                              \
     CHECK_EQ(last.ip, at_);                                                                                  \
     CHECK_EQ(last.si, 0x1111);                                                                               \
@@ -25,10 +28,10 @@ static void selectors(void)
   gdt[GDT_FREE / 8] = descriptor(0, 0xfffff, 0x13, 0xc); // data, not present
   FAULTS(NP, GDT_FREE, "mov %w1, %%ds", "a"(GDT_FREE));
   FAULTS(SS, GDT_FREE, "mov %w1, %%ss", "a"(GDT_FREE));
-  FAULTS(GP, 0x1000, "mov %w1, %%es", "a"(0x1000));       // beyond the limit
-  FAULTS(GP, 0x1004, "mov %w1, %%es", "a"(0x1007));       // in an LDT that there is not; RPL is no part of it
+  FAULTS(GP, 0x1000, "mov %w1, %%es", "a"(0x1000)); // beyond the limit
+  FAULTS(GP, 0x1004, "mov %w1, %%es", "a"(0x1007)); // in an LDT that there is not; RPL is no part of it
   FAULTS(GP, K_CODE, "mov %w1, %%ss", "a"(K_CODE));
-  FAULTS(GP, K_DATA, "mov %w1, %%ss", "a"(K_DATA | 3));   // RPL
+  FAULTS(GP, K_DATA, "mov %w1, %%ss", "a"(K_DATA | 3)); // RPL
   FAULTS(GP, 0, "lcall *%1", "m"(far_null));
   FAULTS(GP, K_DATA, "lcall *%1", "m"(far_data));
   FAULTS(GP, 0x1000, "ljmp *%1", "m"(far_outside));
@@ -58,13 +61,15 @@ void test(void)
   FAULTS(DE, 0, "idiv %%cl", "a"(0x8000), "c"(0xff));
   FAULTS(GP, 0, "mov (%1), %%rsi", "r"(bad_pointer));
   FAULTS(GP, 0, "mov %1, %%cr0", "r"(1ull << 32 | read_cr0()));
-  FAULTS(GP, 0, "mov %1, %%cr0", "r"(read_cr0() & ~1ull)); // PG without PE
+  FAULTS(GP, 0, "mov %1, %%cr0", "r"(read_cr0() & ~1ull));    // PG without PE
   FAULTS(GP, 0, "mov %1, %%cr4", "r"(read_cr4() & ~0x20ull)); // PAE in long mode
   FAULTS(GP, 0, "mov %1, %%cr8", "r"(16ull));
   FAULTS(GP, 0, "wrmsr", "c"(0xc0000080), "a"(1 << 1), "d"(0)); // reserved bits of EFER
   FAULTS(GP, 0, "rdmsr", "c"(0x12345678));
   FAULTS(UD, 0, "mov %%cr5, %%rax", "a"(0));
-  CHECK_EQ(TRY(asm volatile("push %%rbp; mov %0, %%rbp; mov (%%rbp), %%rax; pop %%rbp" ::"r"(bad_pointer) : "rax")), SS);
+  CHECK_EQ(TRY(asm volatile("push %%rbp; mov %0, %%rbp; mov (%%rbp), %%rax; pop %%rbp" ::"r"(bad_pointer)
+                            : "rax")),
+           SS);
   CHECK_EQ(last.error, 0);
   // a page fault in the middle of a string instruction: what is done stays done
   uint8_t *page = page_new();

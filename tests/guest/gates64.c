@@ -1,12 +1,13 @@
-// Call gates, interrupt stacks and IRET in long mode: the stack that is taken, what is on it, and what is refused.
-// APM2 4.8, 6.2.3, 8.9.
+// Call gates, interrupt stacks and IRET in long mode: the stack that is taken, what is on it, and what is
+// refused. APM2 4.8, 6.2.3, 8.9.
 #include "rt.h"
 
 static uint8_t stack1[4096] __attribute__((aligned(16))), stack2[4096] __attribute__((aligned(16)));
 static word seen[8];
 
 asm(".globl gate_entry\n"
-    "gate_entry: mov %rsp, seen(%rip); mov %cs, %eax; mov %rax, seen+8(%rip); mov %ss, %eax; mov %rax, seen+16(%rip)\n"
+    "gate_entry: mov %rsp, seen(%rip); mov %cs, %eax; mov %rax, seen+8(%rip); mov %ss, %eax; mov %rax, "
+    "seen+16(%rip)\n"
     "mov (%rsp), %rax; mov %rax, seen+24(%rip); mov 8(%rsp), %rax; mov %rax, seen+32(%rip)\n"
     "mov 16(%rsp), %rax; mov %rax, seen+40(%rip); mov 24(%rsp), %rax; mov %rax, seen+48(%rip)\n"
     "lretq\n"
@@ -22,8 +23,10 @@ USER_DATA static struct {
 
 USER static void user_call(void)
 {
-  asm volatile("mov $0x77, %%ebx; lcall *%0; mov %%cs, %%esi; mov %%ss, %%edi; mov %%rsp, %%rbp; int $0x80"
-               ::"m"(gate_pointer) : "memory");
+  asm volatile(
+      "mov $0x77, %%ebx; lcall *%0; mov %%cs, %%esi; mov %%ss, %%edi; mov %%rsp, %%rbp; int $0x80" ::"m"(
+          gate_pointer)
+      : "memory");
 }
 USER static void user_int(void)
 {
@@ -32,7 +35,8 @@ USER static void user_int(void)
 
 static void call_gate(unsigned type, unsigned sel, word off)
 {
-  gdt[GDT_FREE / 8] = (off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)type << 40 | (off >> 16 & 0xffff) << 48;
+  gdt[GDT_FREE / 8] =
+      (off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)type << 40 | (off >> 16 & 0xffff) << 48;
   gdt[GDT_FREE / 8 + 1] = off >> 32;
 }
 
@@ -106,5 +110,8 @@ void test(void)
   // IRET: NT is refused in long mode; a return to a non-canonical address faults at the IRET
   CHECK_EQ(TRY(asm volatile("pushf; orl $0x4000, (%%rsp); popf; iretq" ::: "memory")), GP);
   asm volatile("pushf; andl $~0x4000, (%%rsp); popf" ::: "memory", "cc");
-  CHECK_EQ(TRY(asm volatile("push %0; push $2; push %1; push %0; push %2; iretq" ::"i"(0), "i"(K_CODE), "r"(0x800000000000) : "memory")), GP);
+  CHECK_EQ(TRY(asm volatile("push %0; push $2; push %1; push %0; push %2; iretq" ::"i"(0), "i"(K_CODE),
+                            "r"(0x800000000000)
+                            : "memory")),
+           GP);
 }

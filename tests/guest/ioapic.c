@@ -1,4 +1,5 @@
-// The I/O APIC: edge and level interrupts, remote IRR and its end by EOI, masks, ISA inputs of timer and clock.
+// The I/O APIC: edge and level interrupts, remote IRR and its end by EOI, masks, ISA inputs of timer and
+// clock.
 #include "rt.h"
 
 #define IOAPIC 0xfec00000u

@@ -1,5 +1,5 @@
-// MONITOR and MWAIT: a write by another processor to the line ends the wait, and so does an interrupt; with ECX
-// bit 0 even one that IF holds back. Needs two CPUs. APM3 MONITOR, MWAIT.
+// MONITOR and MWAIT: a write by another processor to the line ends the wait, and so does an interrupt; with
+// ECX bit 0 even one that IF holds back. Needs two CPUs. APM3 MONITOR, MWAIT.
 #include "rt.h"
 
 static volatile uint64_t line[8] __attribute__((aligned(64)));

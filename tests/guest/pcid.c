@@ -3,8 +3,8 @@
 #include "rt.h"
 
 enum { PCIDE = 1 << 17, PGE = 1 << 7 };
-#define VA    0x8000000000ull
-#define KEEP  (1ull << 63)
+#define VA   0x8000000000ull
+#define KEEP (1ull << 63)
 
 static uint32_t *a, *b;
 static uint64_t root;

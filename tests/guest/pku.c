@@ -1,5 +1,5 @@
-// Protection keys: PKRU decides about data in pages of privilege 3, by the key in the page's entry; fetches pass.
-// APM2 5.6.7.
+// Protection keys: PKRU decides about data in pages of privilege 3, by the key in the page's entry; fetches
+// pass. APM2 5.6.7.
 #include "rt.h"
 
 enum { PKE = 1 << 22, KEY = 5 };
@@ -38,7 +38,7 @@ void test(void)
   CHECK_EQ(TRY(*data = 1), PF);
   CHECK_EQ(last.error, PF_P | PF_W | PF_PK);
   CHECK_EQ(guarded, 0x1234); // another key
-  wrpkru(2u << (2 * KEY)); // WD: no writes, of privilege 0 only with CR0.WP
+  wrpkru(2u << (2 * KEY));   // WD: no writes, of privilege 0 only with CR0.WP
   CHECK_EQ(*data, 0x1234);
   CHECK_EQ(TRY(*data = 1), PF);
   CHECK_EQ(last.error, PF_P | PF_W | PF_PK);

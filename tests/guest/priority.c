@@ -1,5 +1,5 @@
-// When one instruction has several reasons to fault, the manual's order decides; traps of the instruction before
-// come first. APM2 8.5, table 8-8.
+// When one instruction has several reasons to fault, the manual's order decides; traps of the instruction
+// before come first. APM2 8.5, table 8-8.
 #include "rt.h"
 
 #define VA 0x8000000000ull

@@ -1,5 +1,5 @@
-// Code that changes code: its own next instruction, another page, through another mapping, with page tables that
-// move under it, as a string instruction's work. What runs is what memory holds. APM2 7.6.1.
+// Code that changes code: its own next instruction, another page, through another mapping, with page tables
+// that move under it, as a string instruction's work. What runs is what memory holds. APM2 7.6.1.
 #include "rt.h"
 
 #define ALIAS 0x8000000000ull
@@ -27,8 +27,10 @@ void test(void)
   }
   // an instruction that was executed before, changed by one behind it
   unsigned n = 0;
-  asm volatile("xor %%ecx, %%ecx; 1: add $1, %%ecx; cmpb $1, 1b + 2(%%rip); jne 2f; movb $5, 1b + 2(%%rip); jmp 1b;"
-               "2: movb $1, 1b + 2(%%rip)" : "=&c"(n)::"memory", "cc");
+  asm volatile(
+      "xor %%ecx, %%ecx; 1: add $1, %%ecx; cmpb $1, 1b + 2(%%rip); jne 2f; movb $5, 1b + 2(%%rip); jmp 1b;"
+      "2: movb $1, 1b + 2(%%rip)"
+      : "=&c"(n)::"memory", "cc");
   CHECK_EQ(n, 6);
   // another page
   uint8_t *page = page_new();
@@ -75,7 +77,7 @@ void test(void)
   CHECK_EQ(run((void *)(ALIAS + 0xffd)), 0x01770366);
   // REP MOVSB over code, the string instruction's own followers included
   put_return(other, 8);
-  asm volatile("rep movsb" :: "S"(other), "D"(page), "c"(6) : "memory");
+  asm volatile("rep movsb" ::"S"(other), "D"(page), "c"(6) : "memory");
   CHECK_EQ(run(page), 8);
   static const uint8_t patch[5] = {0xb8, 9, 0, 0, 0};
   const void *source = patch;
@@ -86,6 +88,9 @@ void test(void)
   uint8_t code[8];
   put_return(code, 10);
   CHECK_EQ(run(code), 10);
-  asm volatile("push %1; mov %%rsp, %%rdx; call *%%rdx; pop %%rdx" : "=a"(v) : "r"(0xc30000000bb8ull) : "rdx", "memory");
+  asm volatile("push %1; mov %%rsp, %%rdx; call *%%rdx; pop %%rdx"
+               : "=a"(v)
+               : "r"(0xc30000000bb8ull)
+               : "rdx", "memory");
   CHECK_EQ(v, 11);
 }

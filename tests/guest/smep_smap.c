@@ -1,5 +1,5 @@
-// SMEP: privilege 0 does not run pages of privilege 3. SMAP: it does not touch their data, unless RFLAGS.AC says
-// so; accesses that the processor makes by itself are refused even then. APM2 5.6.5, 5.6.6.
+// SMEP: privilege 0 does not run pages of privilege 3. SMAP: it does not touch their data, unless RFLAGS.AC
+// says so; accesses that the processor makes by itself are refused even then. APM2 5.6.5, 5.6.6.
 #include "rt.h"
 
 enum { SMEP = 1 << 20, SMAP = 1 << 21 };

@@ -1,5 +1,5 @@
-// Application processors start by INIT and SIPI at the page that the SIPI names; interrupts between processors
-// reach whom they are sent to; LOCK makes additions whole. Needs several CPUs. APM2 14.1.3, 16.5.
+// Application processors start by INIT and SIPI at the page that the SIPI names; interrupts between
+// processors reach whom they are sent to; LOCK makes additions whole. Needs several CPUs. APM2 14.1.3, 16.5.
 #include "rt.h"
 
 static volatile unsigned started, seen[16], ready, go, counter, nmis;

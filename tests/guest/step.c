@@ -1,5 +1,5 @@
-// Single-stepping: one trap after each instruction, none after the one that loads SS, none inside handlers, one
-// per iteration of a REP; DR6.BS; the trap of an instruction that faults is not taken. APM2 13.1.4.
+// Single-stepping: one trap after each instruction, none after the one that loads SS, none inside handlers,
+// one per iteration of a REP; DR6.BS; the trap of an instruction that faults is not taken. APM2 13.1.4.
 #include "rt.h"
 
 static volatile unsigned traps;
@@ -22,7 +22,7 @@ static void on_db(struct frame *f)
     write_dr6(0);                                                                                            \
     uint8_t *d_ = buffer;                                                                                    \
     asm volatile("pushf; orl $0x100, (%%rsp); popf; " text "; pushf; andl $~0x100, (%%rsp); popf"            \
-                 : "+D"(d_) :: "rax", "rbx", "rcx", "rdx", "memory", "cc");                                  \
+                 : "+D"(d_)::"rax", "rbx", "rcx", "rdx", "memory", "cc");                                    \
     traps - 3; /* PUSHF, ANDL and POPF: the trap after POPF goes by TF as it was before */                   \
   })
 
@@ -54,7 +54,8 @@ void test(void)
   wrmsr(0x1d9, 2);
   traps = 0;
   asm volatile("pushf; orl $0x100, (%%rsp); popf; nop; cmp %%eax, %%eax; jne 2f; je 1f; nop; 1: nop; 2:"
-               "pushf; andl $~0x100, (%%rsp); popf" ::: "memory", "cc");
+               "pushf; andl $~0x100, (%%rsp); popf" ::
+                   : "memory", "cc");
   CHECK_EQ(traps, 5); // JE; from there on NOP, PUSHF, AND, POPF
   CHECK_EQ(rdmsr(0x1d9) & 2, 0);
   // the last branch

@@ -7,8 +7,10 @@ static word seen_cx, seen_r11, seen_flags, seen_cs, seen_ss, seen_sp;
 
 USER static void user_syscall(void)
 {
-  asm volatile("mov $0x5a5a, %%ebx; std; stc; syscall; 1: mov %%cs, %%esi; mov %%ss, %%edi; pushf; pop %%rdx; cld;"
-               "int $0x80" ::: "memory");
+  asm volatile(
+      "mov $0x5a5a, %%ebx; std; stc; syscall; 1: mov %%cs, %%esi; mov %%ss, %%edi; pushf; pop %%rdx; cld;"
+      "int $0x80" ::
+          : "memory");
 }
 USER static void user_sysret(void)
 {
@@ -39,7 +41,9 @@ USER static void user_sysenter(void)
 
 void test(void)
 {
-  asm volatile("" : "+m"(seen_cx), "+m"(seen_r11), "+m"(seen_flags), "+m"(seen_cs), "+m"(seen_ss), "+m"(seen_sp));
+  asm volatile(""
+               : "+m"(seen_cx), "+m"(seen_r11), "+m"(seen_flags), "+m"(seen_cs), "+m"(seen_ss),
+                 "+m"(seen_sp));
   wrmsr(STAR, (uint64_t)(U_CODE32 & ~3) << 48 | 3ull << 48 | (uint64_t)K_CODE << 32);
   wrmsr(LSTAR, (word)syscall_entry);
   wrmsr(SFMASK, 0x400);

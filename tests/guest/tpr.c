@@ -1,4 +1,5 @@
-// Interrupts wait for the task priority, come in the order of their priority, and nest only above it. APM2 16.6.
+// Interrupts wait for the task priority, come in the order of their priority, and nest only above it.
+// APM2 16.6.
 #include "rt.h"
 
 static volatile unsigned order, nested_at;

@@ -1,8 +1,19 @@
 // x2APIC mode: registers as MSRs, 32-bit ID, self IPI, the ways between the modes. APM2 16.11 to 16.13.
 #include "rt.h"
 
-enum { BASE = 0x1b, EN = 1 << 11, EXTD = 1 << 10, X_ID = 0x802, X_VERSION = 0x803, X_TPR = 0x808, X_EOI = 0x80b,
-       X_LDR = 0x80d, X_SVR = 0x80f, X_ICR = 0x830, X_SELF = 0x83f };
+enum {
+  BASE = 0x1b,
+  EN = 1 << 11,
+  EXTD = 1 << 10,
+  X_ID = 0x802,
+  X_VERSION = 0x803,
+  X_TPR = 0x808,
+  X_EOI = 0x80b,
+  X_LDR = 0x80d,
+  X_SVR = 0x80f,
+  X_ICR = 0x830,
+  X_SELF = 0x83f
+};
 
 static volatile unsigned count;
 

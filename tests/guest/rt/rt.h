@@ -1,7 +1,7 @@
-// The runtime of the bare-metal tests: what an image may call. An image is one .c file with `void test(void)`;
-// it passes by returning. -m64 images start in long mode, -m32 images in protected mode without paging; both
-// with interrupts off and memory mapped one to one. They also run on silicon, from any multiboot loader; there
-// COM1 tells the outcome.
+// The runtime of the bare-metal tests: what an image may call. An image is one .c file with `void
+// test(void)`; it passes by returning. -m64 images start in long mode, -m32 images in protected mode without
+// paging; both with interrupts off and memory mapped one to one. They also run on silicon, from any multiboot
+// loader; there COM1 tells the outcome.
 #ifndef GUEST_RT_H
 #define GUEST_RT_H
 
@@ -43,13 +43,32 @@ struct frame {
 #else
   word di, si, bp, unused, bx, dx, cx, ax;
 #endif
-  word vector, error; // error is 0 for vectors without
+  word vector, error;         // error is 0 for vectors without
   word ip, cs, flags, sp, ss; // -m32: sp and ss only if the privilege changed
 };
 
-enum { DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS = 10, NP, SS, GP, PF, MF = 16, AC, MC, XF,
-       USER_DONE = 0x80, // what user code ends with: int $0x80
-       NONE = 0x100 };
+enum {
+  DE,
+  DB,
+  NMI,
+  BP,
+  OF,
+  BR,
+  UD,
+  NM,
+  DF,
+  TS = 10,
+  NP,
+  SS,
+  GP,
+  PF,
+  MF = 16,
+  AC,
+  MC,
+  XF,
+  USER_DONE = 0x80, // what user code ends with: int $0x80
+  NONE = 0x100
+};
 
 extern void (*volatile handler[256])(struct frame *); // returns by IRET with the frame as it then is
 extern struct frame last;                             // of the event that ended TRY
@@ -90,8 +109,18 @@ extern uint64_t idt[];
 // ---- segments ----
 
 #ifdef __x86_64__
-enum { K_CODE = 0x08, K_DATA = 0x10, U_CODE32 = 0x1b, U_DATA = 0x23, U_CODE = 0x2b, K_CODE32 = 0x30,
-       K_CODE16 = 0x38, K_DATA16 = 0x40, TSS_SEL = 0x48, GDT_FREE = 0x58 };
+enum {
+  K_CODE = 0x08,
+  K_DATA = 0x10,
+  U_CODE32 = 0x1b,
+  U_DATA = 0x23,
+  U_CODE = 0x2b,
+  K_CODE32 = 0x30,
+  K_CODE16 = 0x38,
+  K_DATA16 = 0x40,
+  TSS_SEL = 0x48,
+  GDT_FREE = 0x58
+};
 struct tss {
   uint32_t reserved;
   uint64_t rsp[3], reserved2, ist[7], reserved3;
@@ -99,8 +128,16 @@ struct tss {
   uint8_t bitmap[8193];
 } __attribute__((packed));
 #else
-enum { K_CODE = 0x08, K_DATA = 0x10, U_CODE = 0x1b, U_DATA = 0x23, K_CODE16 = 0x28, K_DATA16 = 0x30,
-       TSS_SEL = 0x38, GDT_FREE = 0x40 };
+enum {
+  K_CODE = 0x08,
+  K_DATA = 0x10,
+  U_CODE = 0x1b,
+  U_DATA = 0x23,
+  K_CODE16 = 0x28,
+  K_DATA16 = 0x30,
+  TSS_SEL = 0x38,
+  GDT_FREE = 0x40
+};
 struct tss {
   uint16_t link, pad0;
   uint32_t esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs,
@@ -218,9 +255,23 @@ static inline word flags(void)
 // ---- local APIC in xAPIC mode ----
 
 #define LAPIC 0xfee00000u
-enum { A_ID = 0x20, A_TPR = 0x80, A_PPR = 0xa0, A_EOI = 0xb0, A_SVR = 0xf0, A_ISR = 0x100, A_IRR = 0x200,
-       A_ESR = 0x280, A_ICR = 0x300, A_ICR2 = 0x310, A_TIMER = 0x320, A_LINT0 = 0x350, A_INITIAL = 0x380,
-       A_CURRENT = 0x390, A_DIVIDE = 0x3e0 };
+enum {
+  A_ID = 0x20,
+  A_TPR = 0x80,
+  A_PPR = 0xa0,
+  A_EOI = 0xb0,
+  A_SVR = 0xf0,
+  A_ISR = 0x100,
+  A_IRR = 0x200,
+  A_ESR = 0x280,
+  A_ICR = 0x300,
+  A_ICR2 = 0x310,
+  A_TIMER = 0x320,
+  A_LINT0 = 0x350,
+  A_INITIAL = 0x380,
+  A_CURRENT = 0x390,
+  A_DIVIDE = 0x3e0
+};
 static inline uint32_t apic_read(unsigned reg)
 {
   return *(volatile uint32_t *)(word)(LAPIC + reg);
@@ -233,6 +284,20 @@ static inline void eoi(void)
 {
   apic_write(A_EOI, 0);
 }
+
+#ifndef __x86_64__
+struct real_regs {
+  uint32_t ax, bx, cx, dx, si, di, flags;
+};
+// Runs 16-bit code in real mode; see real.S. Name it with CODE16.
+void real(const void *code, unsigned size, struct real_regs *r);
+// Defines code for real() by its text: name ... name_end; addresses of labels are as at 7000h with AT(label).
+#define CODE16(name, text)                                                                                   \
+  asm(".text\n.code16\n.globl " #name ", " #name "_end\n" #name ":\n.set ORG, " #name " - 0x7000\n" text     \
+      "\n" #name "_end:\n.code32");                                                                          \
+  extern uint8_t name[], name##_end[]
+#define REAL(name, regs) real(name, (unsigned)(name##_end - name), regs)
+#endif
 
 #ifdef __x86_64__
 // Starts the processor with this APIC ID at fn, on a stack of its own and with this IDT, GDT and CR3. It may
