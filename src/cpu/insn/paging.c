@@ -155,10 +155,13 @@ bool x_invlpga(struct cpu *c, const struct op *op)
 
 enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL_GLOBAL, INVPCID_ALL };
 
+// The intercept comes before the descriptor is read, and tells where it is and the type. APM2 15.9
 bool x_invpcid(struct cpu *c, const struct op *op)
 {
   uint64_t d[2]; // PCID, linear address
   uint64_t type = reg_get(c, op->reg, cpu_code64(c) ? 3 : 2);
+  if (SVM_INTERCEPTED(c, VMEXIT_INVPCID))
+    return svm_exit(c, VMEXIT_INVPCID, bare_linear(c, op), type);
   uint64_t la = op_ea(c, op, sizeof d, ACC_READ);
   if (c->faulted || !mem_read(c, op, la, d, sizeof d))
     return false;
