@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/host/host.h"
+#include "cpu/insn/fuse.h"
 #include "cpu/model.h"
 
 void decoder_init(struct decoder *d, const struct model *model, struct host_code *host)
@@ -243,8 +244,11 @@ enum decode_status decode_block(struct decoder *d, struct block *b, const uint8_
       break;
     op->index = n++;
     off += op->len;
-    if (st == DECODE_END)
+    if (st == DECODE_END) {
+      if (n > 1 && op->fn != op_exec_end)
+        fuse(op - 1, op, b->mode);
       break;
+    }
   }
   b->count = n;
   b->bytes = off;

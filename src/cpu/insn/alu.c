@@ -186,6 +186,16 @@ SELECT(xor)
 SELECT(cmp)
 SELECT(test)
 
+enum alu_form alu_form(const struct op *op)
+{
+  op_fn *const *cmp = cmp_fns[op->osz & 3], *const *test = test_fns[op->osz & 3];
+  return op->fn == cmp[0]    ? ALU_CMP_RR
+         : op->fn == cmp[1]  ? ALU_CMP_RI
+         : op->fn == test[0] ? ALU_TEST_RR
+         : op->fn == test[1] ? ALU_TEST_RI
+                             : ALU_OTHER;
+}
+
 // ---- one operand ----
 
 #define KEEP_CF 0x100 // the bit of fl that INC and DEC leave alone

@@ -7,4 +7,8 @@
 insn_select select_add, select_or, select_adc, select_sbb, select_and, select_sub, select_xor, select_cmp,
     select_test, select_inc, select_dec, select_neg, select_not, select_imul;
 
+// CMP and TEST that touch only registers and constants, as fuse.c tells them apart.
+enum alu_form { ALU_CMP_RR, ALU_CMP_RI, ALU_TEST_RR, ALU_TEST_RI, ALU_OTHER };
+enum alu_form alu_form(const struct op *op);
+
 #endif

@@ -8,6 +8,19 @@
 #include "cpu/insn/move.h"
 #include "cpu/insn/transfer.h"
 
+void go_unlinked(struct cpu *c, uint64_t ip, unsigned slot)
+{
+#if OP_CHAIN
+  struct jump *j = jump_slot(c, ip);
+  if (j->ip == ip && j->key == c->jump_key && !j->block->dead) {
+    if (((c->r[REG_IP] ^ ip) >> 12) == 0)
+      c->block->next[slot] = j->block;
+    return enter_block(c, j->block, ip);
+  }
+#endif
+  c->ip = ip;
+}
+
 // ---- hot ----
 
 static void jmp_64(struct cpu *c, const struct op *op)

@@ -7,13 +7,18 @@
 
 // ---- leaving a block ----
 
-static inline void enter_block(struct cpu *c, struct block *b, uint64_t ip)
+// Where a block has no link yet: by the jump cache, and the link is made if the target is in the same page.
+void go_unlinked(struct cpu *c, uint64_t ip, unsigned slot);
+
+// Leaves c->ip alone unless the slice ends here: while a block runs, c->r[REG_IP] is what counts.
+static inline __attribute__((always_inline)) void enter_block(struct cpu *c, struct block *b, uint64_t ip)
 {
-  c->left -= b->count;
-  if (unlikely(c->left < 0)) {
-    c->left += b->count;
+  int64_t left = c->left - b->count;
+  if (unlikely(left < 0)) {
+    c->ip = ip;
     return;
   }
+  c->left = left;
   c->r[REG_IP] = ip;
   c->block = b;
   return b->ops[0].fn(c, b->ops);
@@ -25,32 +30,26 @@ static inline struct jump *jump_slot(struct cpu *c, uint64_t ip)
 }
 
 // Indirect: through the CPU's jump cache.
-static inline void go_indirect(struct cpu *c, uint64_t ip)
+static inline __attribute__((always_inline)) void go_indirect(struct cpu *c, uint64_t ip)
 {
-  c->ip = ip;
 #if OP_CHAIN
   struct jump *j = jump_slot(c, ip);
   if (likely(j->ip == ip && j->key == c->jump_key && !j->block->dead))
     return enter_block(c, j->block, ip);
 #endif
+  c->ip = ip;
 }
 
-// Direct: through the block's own link, which is made here if the target is in the same page. slot 0: taken, 1:
-// fall-through. Only for blocks of 64-bit or flat code that are no MODE_STEP blocks.
-static inline void go_direct(struct cpu *c, uint64_t ip, unsigned slot)
+// Direct: through the block's own link. slot 0: taken, 1: fall-through. Only for blocks of 64-bit or flat code that are
+// no MODE_STEP blocks.
+static inline __attribute__((always_inline)) void go_direct(struct cpu *c, uint64_t ip, unsigned slot)
 {
-  c->ip = ip;
 #if OP_CHAIN
   struct block *b = c->block->next[slot];
   if (likely(b && !b->dead))
     return enter_block(c, b, ip);
-  struct jump *j = jump_slot(c, ip);
-  if (j->ip == ip && j->key == c->jump_key && !j->block->dead) {
-    if (((c->r[REG_IP] ^ ip) >> 12) == 0)
-      c->block->next[slot] = j->block;
-    return enter_block(c, j->block, ip);
-  }
 #endif
+  return go_unlinked(c, ip, slot);
 }
 
 // ---- conditions, in the order of the opcode's low nibble ----
