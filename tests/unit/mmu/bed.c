@@ -73,7 +73,7 @@ uint8_t mtrr_type(const struct cpu *c, uint64_t pa)
 }
 uint8_t memtype_combine(uint8_t mtrr, uint8_t pat)
 {
-  return pat;
+  return mtrr == MEM_UC ? MEM_UC : pat;
 }
 
 static uint64_t device_read(void *dev, uint64_t off, unsigned size, const struct txn *t)

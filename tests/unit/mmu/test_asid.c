@@ -238,6 +238,59 @@ static void more_nested_rights_need_no_flush(void **state)
   }
 }
 
+static void a_nested_fault_removes_the_entry(void **state)
+{
+  struct bed *b = mapped();
+  assert_reads(b, LA, OLD); // not dirty: a write has to walk
+  nest_set(b, GPA, 1, 0);
+  assert_reads(b, LA, OLD);
+  assert_npf(b, 'w', LA, NPF_FINAL | PF_USER | PF_WRITE, GPA);
+  assert_npf(b, 'r', LA, NPF_FINAL | PF_USER, GPA);
+  nest_free(b);
+}
+
+static void asids_are_told_apart_by_all_their_bits(void **state)
+{
+  struct bed *b = mapped();
+  assert_reads(b, LA, OLD);
+  nest_map(b, GPA, NEW, 12, W | U);
+  for (unsigned bit = 1; bit < 16; bit++) {
+    nest_enter(b, 1 | 1u << bit);
+    assert_reads(b, LA, NEW);
+    nest_enter(b, 1);
+    assert_reads(b, LA, OLD);
+  }
+  nest_free(b);
+}
+
+// Of one ASID: software that changes these in the VMCB without a flush.
+static void modes_of_one_guest_do_not_share_views(void **state)
+{
+  struct bed *b = nest_new(PAGING_4LEVEL, PAGING_4LEVEL);
+  struct cpu *c = b->c;
+  // A guest without paging does not use what one with paging left.
+  bed_map(b, c->cr3, GPA, GPA + 0x5000, 12, W | U);
+  nest_map(b, GPA, OLD, 12, W | U);
+  nest_map(b, GPA + 0x5000, NEW, 12, W | U);
+  assert_reads(b, GPA, NEW);
+  c->cr0 &= ~(uint64_t)CR0_PG;
+  nest_enter(b, 1);
+  assert_reads(b, GPA, OLD);
+  c->cr0 |= CR0_PG;
+  nest_enter(b, 1);
+  assert_reads(b, GPA, NEW);
+  // GMET.
+  nest_map(b, GPA + 0x5000, NEW, 12, W);
+  tlb_flush_asid(c, 1);
+  c->svm->np_gmet = true;
+  nest_enter(b, 1);
+  assert_reads(b, GPA, NEW);
+  c->svm->np_gmet = false;
+  nest_enter(b, 1);
+  assert_npf(b, 'r', GPA, NPF_FINAL | PF_P | PF_USER, GPA + 0x5000);
+  nest_free(b);
+}
+
 // ---- pages of two sizes ----
 
 static void invlpg_removes_all_pieces_of_the_guests_page(void **state)
@@ -449,6 +502,9 @@ int main(void)
       cmocka_unit_test(flushing_all_but_global_pages_keeps_those),
       cmocka_unit_test(a_linear_entry_of_the_guest_dies_by_what_removes_it),
       cmocka_unit_test(more_nested_rights_need_no_flush),
+      cmocka_unit_test(a_nested_fault_removes_the_entry),
+      cmocka_unit_test(asids_are_told_apart_by_all_their_bits),
+      cmocka_unit_test(modes_of_one_guest_do_not_share_views),
       cmocka_unit_test(invlpg_removes_all_pieces_of_the_guests_page),
       cmocka_unit_test(what_is_kept_of_nested_tables_spares_references),
       cmocka_unit_test(no_read_sees_what_a_flush_has_removed),

@@ -264,6 +264,32 @@ static void read_only_guest_tables_are_written_only_for_accessed_and_dirty_bits(
   nest_free(b);
 }
 
+static void type(void *arg, const struct tlb_info *i)
+{
+  *(uint8_t *)arg = i->memtype;
+}
+
+static void the_memory_type_is_of_both_stages(void **state)
+{
+  struct bed *b = nest_new(PAGING_4LEVEL, PAGING_4LEVEL);
+  uint8_t t = 0xff;
+  b->c->pat = 0x0600;        // 0: UC, 1: WB; the host's, for the nested tables
+  b->c->svm->g_pat = 0x0104; // 0: WT, 1: WC; the guest's
+  enum { PWT = 8 };
+  static const struct {
+    unsigned guest, host, type;
+  } rows[] = {{0, PWT, 4}, {PWT, PWT, 1}, {0, 0, 0}, {PWT, 0, 0}};
+  for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    bed_map(b, b->c->cr3, LA, GPA, 12, W | U | rows[i].guest);
+    nest_map(b, GPA, BED_DATA, 12, W | U | rows[i].host);
+    tlb_flush_asid(b->c, 1);
+    assert_reads(b, LA, BED_DATA);
+    tlb_each(b->c, type, &t);
+    assert_int_equal(t, rows[i].type);
+  }
+  nest_free(b);
+}
+
 // ---- the debugger ----
 
 static void the_debugger_sees_through_both_stages_and_leaves_no_trace(void **state)
@@ -298,6 +324,7 @@ int main(void)
       cmocka_unit_test(a_dirty_bit_in_one_stage_alone_is_not_enough),
       cmocka_unit_test(the_guests_page_is_not_dirty_if_the_nested_page_refuses_the_write),
       cmocka_unit_test(read_only_guest_tables_are_written_only_for_accessed_and_dirty_bits),
+      cmocka_unit_test(the_memory_type_is_of_both_stages),
       cmocka_unit_test(the_debugger_sees_through_both_stages_and_leaves_no_trace),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
