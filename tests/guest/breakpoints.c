@@ -15,6 +15,13 @@ static void on_db(struct frame *f)
   f->flags |= 1 << 16; // RF
 }
 
+static volatile unsigned irqs;
+static void on_irq(struct frame *f)
+{
+  irqs++;
+  eoi();
+}
+
 static void set(word address, unsigned kind, unsigned len)
 {
   write_dr7(0x400);
@@ -44,6 +51,15 @@ void test(void)
   hits = 0;
   asm volatile("lea 1f(%%rip), %%rax; mov %%rax, %%dr0; mov %%ss, %%eax; mov %%eax, %%ss; 1: nop" ::: "rax");
   CHECK_EQ(hits, 1);
+
+  // the shadow of STI holds while breakpoints are armed
+  apic_write(A_SVR, 0x1ff);
+  handler[0x61] = on_irq;
+  apic_write(A_ICR, 0x40061);
+  asm volatile("sti; cli; nop");
+  CHECK_EQ(irqs, 0);
+  asm volatile("sti; nop; cli");
+  CHECK_EQ(irqs, 1);
 
   // data: after the instruction
   set((word)data, WRITE, 2); // 8 bytes
