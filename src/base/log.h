@@ -39,8 +39,7 @@ static inline bool log_on(const struct log *l, uint32_t item)
 }
 
 // Prints one line to the log if the item is on. The caller gives the newline.
-void log_line(struct log *l, uint32_t item, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_line(struct log *l, uint32_t item, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 struct err;
 // Parses "int,mmu,io" into a mask of items; an unknown name is an error that lists the known ones.

@@ -33,9 +33,11 @@ void opts_free(struct opts *o);
 // The value of a key, marked as used, or NULL if absent. A key given twice: the last one counts.
 const char *opts_get(struct opts *o, const char *key);
 // Absent: *out is left as it is and true is returned. A bad value is an error that names it.
-bool opts_bool(struct opts *o, const char *key, bool *out, struct err *e);   // on/off, yes/no, true/false, 1/0
-bool opts_u64(struct opts *o, const char *key, uint64_t *out, struct err *e); // decimal, 0x, 0 octal not taken
-bool opts_size(struct opts *o, const char *key, uint64_t unit, uint64_t *out, struct err *e); // suffix K M G T
+bool opts_bool(struct opts *o, const char *key, bool *out, struct err *e); // on/off, yes/no, true/false, 1/0
+bool opts_u64(struct opts *o, const char *key, uint64_t *out,
+              struct err *e); // decimal, 0x, 0 octal not taken
+bool opts_size(struct opts *o, const char *key, uint64_t unit, uint64_t *out,
+               struct err *e); // suffix K M G T
 // One of a NULL-terminated list of names; *out becomes the index.
 bool opts_choice(struct opts *o, const char *key, const char *const *names, unsigned *out, struct err *e);
 // Fails, naming the key, if some key was not used.

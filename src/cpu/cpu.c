@@ -34,7 +34,7 @@ struct cpu *cpu_new(const struct cpu_env *env, struct err *e)
   c->host = env->host;
   c->phys_mask = (1ull << env->model->phys_bits) - 1;
   c->a20_mask = ~0ull;
-  if (!tlb_init(c, env->tlb_contexts)) {
+  if (!tlb_init(c, env->tlb_contexts ? env->tlb_contexts : env->model->tlb_contexts)) {
     err_set(e, "no memory for the TLB of CPU %u; free some memory or lower -smp", env->index);
     free(c);
     return NULL;

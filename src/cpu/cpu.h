@@ -21,10 +21,27 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15,
-       REG_ZERO, // always 0: a missing base or index
-       REG_IP,   // the instruction pointer (offset in CS) at which the running block starts
-       REG_COUNT };
+enum {
+  RAX,
+  RCX,
+  RDX,
+  RBX,
+  RSP,
+  RBP,
+  RSI,
+  RDI,
+  R8,
+  R9,
+  R10,
+  R11,
+  R12,
+  R13,
+  R14,
+  R15,
+  REG_ZERO, // always 0: a missing base or index
+  REG_IP,   // the instruction pointer (offset in CS) at which the running block starts
+  REG_COUNT
+};
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
@@ -55,33 +72,93 @@ struct dtable {
 };
 
 enum {
-  FL_CF = 1u << 0, FL_PF = 1u << 2, FL_AF = 1u << 4, FL_ZF = 1u << 6, FL_SF = 1u << 7,
-  FL_TF = 1u << 8, FL_IF = 1u << 9, FL_DF = 1u << 10, FL_OF = 1u << 11,
-  FL_IOPL = 3u << 12, FL_NT = 1u << 14, FL_RF = 1u << 16, FL_VM = 1u << 17, FL_AC = 1u << 18,
-  FL_VIF = 1u << 19, FL_VIP = 1u << 20, FL_ID = 1u << 21,
+  FL_CF = 1u << 0,
+  FL_PF = 1u << 2,
+  FL_AF = 1u << 4,
+  FL_ZF = 1u << 6,
+  FL_SF = 1u << 7,
+  FL_TF = 1u << 8,
+  FL_IF = 1u << 9,
+  FL_DF = 1u << 10,
+  FL_OF = 1u << 11,
+  FL_IOPL = 3u << 12,
+  FL_NT = 1u << 14,
+  FL_RF = 1u << 16,
+  FL_VM = 1u << 17,
+  FL_AC = 1u << 18,
+  FL_VIF = 1u << 19,
+  FL_VIP = 1u << 20,
+  FL_ID = 1u << 21,
   FL_ARITH = FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF,
   FL_ALL = 0x3f7fd5,
 };
 
 enum {
-  CR0_PE = 1u << 0, CR0_MP = 1u << 1, CR0_EM = 1u << 2, CR0_TS = 1u << 3, CR0_ET = 1u << 4,
-  CR0_NE = 1u << 5, CR0_WP = 1u << 16, CR0_AM = 1u << 18, CR0_NW = 1u << 29, CR0_CD = 1u << 30,
+  CR0_PE = 1u << 0,
+  CR0_MP = 1u << 1,
+  CR0_EM = 1u << 2,
+  CR0_TS = 1u << 3,
+  CR0_ET = 1u << 4,
+  CR0_NE = 1u << 5,
+  CR0_WP = 1u << 16,
+  CR0_AM = 1u << 18,
+  CR0_NW = 1u << 29,
+  CR0_CD = 1u << 30,
 };
 #define CR0_PG (1u << 31)
 enum {
-  CR4_VME = 1u << 0, CR4_PVI = 1u << 1, CR4_TSD = 1u << 2, CR4_DE = 1u << 3, CR4_PSE = 1u << 4,
-  CR4_PAE = 1u << 5, CR4_MCE = 1u << 6, CR4_PGE = 1u << 7, CR4_PCE = 1u << 8, CR4_OSFXSR = 1u << 9,
-  CR4_OSXMMEXCPT = 1u << 10, CR4_UMIP = 1u << 11, CR4_FSGSBASE = 1u << 16, CR4_PCIDE = 1u << 17,
-  CR4_OSXSAVE = 1u << 18, CR4_SMEP = 1u << 20, CR4_SMAP = 1u << 21, CR4_PKE = 1u << 22,
+  CR4_VME = 1u << 0,
+  CR4_PVI = 1u << 1,
+  CR4_TSD = 1u << 2,
+  CR4_DE = 1u << 3,
+  CR4_PSE = 1u << 4,
+  CR4_PAE = 1u << 5,
+  CR4_MCE = 1u << 6,
+  CR4_PGE = 1u << 7,
+  CR4_PCE = 1u << 8,
+  CR4_OSFXSR = 1u << 9,
+  CR4_OSXMMEXCPT = 1u << 10,
+  CR4_UMIP = 1u << 11,
+  CR4_FSGSBASE = 1u << 16,
+  CR4_PCIDE = 1u << 17,
+  CR4_OSXSAVE = 1u << 18,
+  CR4_SMEP = 1u << 20,
+  CR4_SMAP = 1u << 21,
+  CR4_PKE = 1u << 22,
 };
 enum {
-  EFER_SCE = 1u << 0, EFER_LME = 1u << 8, EFER_LMA = 1u << 10, EFER_NXE = 1u << 11,
-  EFER_SVME = 1u << 12, EFER_LMSLE = 1u << 13, EFER_FFXSR = 1u << 14, EFER_TCE = 1u << 15,
+  EFER_SCE = 1u << 0,
+  EFER_LME = 1u << 8,
+  EFER_LMA = 1u << 10,
+  EFER_NXE = 1u << 11,
+  EFER_SVME = 1u << 12,
+  EFER_LMSLE = 1u << 13,
+  EFER_FFXSR = 1u << 14,
+  EFER_TCE = 1u << 15,
 };
 
 enum vector {
-  VEC_DE, VEC_DB, VEC_NMI, VEC_BP, VEC_OF, VEC_BR, VEC_UD, VEC_NM, VEC_DF, VEC_TS = 10, VEC_NP,
-  VEC_SS, VEC_GP, VEC_PF, VEC_MF = 16, VEC_AC, VEC_MC, VEC_XF, VEC_CP = 21, VEC_HV = 28, VEC_VC,
+  VEC_DE,
+  VEC_DB,
+  VEC_NMI,
+  VEC_BP,
+  VEC_OF,
+  VEC_BR,
+  VEC_UD,
+  VEC_NM,
+  VEC_DF,
+  VEC_TS = 10,
+  VEC_NP,
+  VEC_SS,
+  VEC_GP,
+  VEC_PF,
+  VEC_MF = 16,
+  VEC_AC,
+  VEC_MC,
+  VEC_XF,
+  VEC_CP = 21,
+  VEC_HV = 28,
+  VEC_VC,
   VEC_SX,
 };
 
@@ -104,7 +181,7 @@ enum mode_bit {
 // Requests that come from outside of the instruction stream. The engine looks at them when
 // c->left runs out; cpu_kick makes it run out.
 enum pending {
-  PEND_INTR = 1u << 0,  // the local APIC or the PIC asks for an interrupt
+  PEND_INTR = 1u << 0, // the local APIC or the PIC asks for an interrupt
   PEND_NMI = 1u << 1,
   PEND_SMI = 1u << 2,
   PEND_INIT = 1u << 3,
@@ -123,10 +200,10 @@ enum shadow {
 
 enum run_state {
   RUN_ON,
-  RUN_HALTED,   // HLT: until an interrupt
-  RUN_MWAIT,    // MWAIT: until an interrupt or a write to the monitored line
+  RUN_HALTED,    // HLT: until an interrupt
+  RUN_MWAIT,     // MWAIT: until an interrupt or a write to the monitored line
   RUN_WAIT_SIPI, // after INIT on an application processor
-  RUN_SHUTDOWN, // triple fault: until reset
+  RUN_SHUTDOWN,  // triple fault: until reset
 };
 
 struct op;
@@ -142,18 +219,18 @@ struct host_code;
 struct fault {
   uint8_t vector;
   bool has_error;
-  bool soft;       // INT n, INT3, INTO: the saved instruction pointer is after the instruction
-  bool icebp;      // INT1
+  bool soft;  // INT n, INT3, INTO: the saved instruction pointer is after the instruction
+  bool icebp; // INT1
   uint32_t error;
   uint64_t address; // CR2 for #PF; DR6 bits to set for #DB
 };
 
 // An event on its way to its handler, in the terms of EVENTINJ and EXITINTINFO (APM2 15.20).
 struct event {
-  uint8_t type;   // enum event_type (except.h)
+  uint8_t type; // enum event_type (except.h)
   uint8_t vector;
   bool has_error;
-  bool soft;      // raised by INT n, INT3 or INTO: the gate's DPL counts, and faults have EXT clear
+  bool soft; // raised by INT n, INT3 or INTO: the gate's DPL counts, and faults have EXT clear
   uint32_t error;
 };
 
@@ -187,40 +264,40 @@ struct cpu {
     };
   };
   uint16_t pad0;
-  uint32_t sysflags;    // RFLAGS without FL_ARITH and bit 1
-  int64_t left;         // instructions until the engine must look up; see cpu_kick
-  struct tlbe *tlb;     // the view that data accesses at the current privilege use
-  struct block *block;  // running
+  uint32_t sysflags;   // RFLAGS without FL_ARITH and bit 1
+  int64_t left;        // instructions until the engine must look up; see cpu_kick
+  struct tlbe *tlb;    // the view that data accesses at the current privilege use
+  struct block *block; // running
   struct seg seg[SEG_COUNT];
-  uint64_t next_ip;     // set by cpu_begin for instructions that go through exec functions
-  uint64_t ip;          // instruction pointer, valid whenever no block is running
-  const struct op *at;  // the op that faulted or made a slow access
-  bool faulted;         // fault holds an exception
-  bool mode_stale;      // recompute mode, view and jump key before the next block
-  uint8_t shadow;       // interrupt shadow on the coming instruction: enum shadow
-  uint8_t shadow_next;  // cast by the instruction that just ran
+  uint64_t next_ip;    // set by cpu_begin for instructions that go through exec functions
+  uint64_t ip;         // instruction pointer, valid whenever no block is running
+  const struct op *at; // the op that faulted or made a slow access
+  bool faulted;        // fault holds an exception
+  bool mode_stale;     // recompute mode, view and jump key before the next block
+  uint8_t shadow;      // interrupt shadow on the coming instruction: enum shadow
+  uint8_t shadow_next; // cast by the instruction that just ran
   uint8_t cpl;
-  bool kicked;          // left was moved to stolen
+  bool kicked; // left was moved to stolen
   uint8_t pad1[2];
-  uint32_t mode;        // enum mode_bit
-  uint32_t pending;     // enum pending
-  uint64_t jump_key;    // mode, TLB context and its generation in one word
-  int64_t stolen;       // instructions taken from left by cpu_kick
-  int64_t slice;        // left at the start of the slice
+  uint32_t mode;            // enum mode_bit
+  uint32_t pending;         // enum pending
+  uint64_t jump_key;        // mode, TLB context and its generation in one word
+  int64_t stolen;           // instructions taken from left by cpu_kick
+  int64_t slice;            // left at the start of the slice
   const struct op *patched; // op whose handler was replaced by op_leave after a device access
   void (*patched_fn)(struct cpu *, const struct op *);
 
   // ---- vector registers ----
-  alignas(32) uint8_t v[16][32]; // YMM0..15
+  alignas(32) uint8_t v[16][32];    // YMM0..15
   alignas(64) uint8_t host_buf[64]; // memory operands of host stubs that cannot point into RAM
-  uint32_t host_mxcsr;           // what the host MXCSR was before fpu_enter
-  alignas(16) struct fxregs fx;  // xmm[] here is unused: v is the truth; fcw and mxcsr are the guest's
-  bool x87_live;                 // the host FPU holds the guest's x87 registers (fx.st, fsw, ftw stale)
-  bool mxcsr_live;               // the host MXCSR holds the guest's rounding bits and flags
+  uint32_t host_mxcsr;              // what the host MXCSR was before fpu_enter
+  alignas(16) struct fxregs fx;     // xmm[] here is unused: v is the truth; fcw and mxcsr are the guest's
+  bool x87_live;                    // the host FPU holds the guest's x87 registers (fx.st, fsw, ftw stale)
+  bool mxcsr_live;                  // the host MXCSR holds the guest's rounding bits and flags
 
   // ---- the rest of the architecture ----
   uint64_t cr0, cr2, cr3, cr4, cr8; // cr8: mirror of the local APIC's TPR >> 4
-  uint64_t pdpte[4];            // PAE paging: loaded with CR3
+  uint64_t pdpte[4];                // PAE paging: loaded with CR3
   uint64_t efer, xcr0;
   uint32_t pkru;
   uint64_t dr[4], dr6, dr7;
@@ -239,51 +316,51 @@ struct cpu {
   uint64_t spec_ctrl, misc_enable;
   uint64_t vm_cr, vm_hsave_pa;
   uint64_t perf_ctl[4], perf_ctr[4]; // msr.c: perf_ctr of a counter that counts is relative to its source
-  uint64_t plain_msr[64];       // msr.c: registers that only keep what is written
-  uint64_t rng;                 // state of RDRAND and RDSEED; the board may seed it
+  uint64_t plain_msr[64];            // msr.c: registers that only keep what is written
+  uint64_t rng;                      // state of RDRAND and RDSEED; the board may seed it
 
   struct fault fault;
-  struct event event;   // what is being delivered, while `delivering`
-  uint8_t run;          // enum run_state
-  bool nmi_blocked;     // from NMI delivery to IRET
-  bool gif;             // global interrupt flag (SVM); 1 after reset
-  bool guest;           // between VMRUN and #VMEXIT
+  struct event event; // what is being delivered, while `delivering`
+  uint8_t run;        // enum run_state
+  bool nmi_blocked;   // from NMI delivery to IRET
+  bool gif;           // global interrupt flag (SVM); 1 after reset
+  bool guest;         // between VMRUN and #VMEXIT
   bool in_smm;
   uint8_t sipi_vector;
-  bool delivering;      // an event is being delivered: faults combine (#DF)
-  bool trap_tf;         // TF was set when the instruction started: #DB after it
-  bool rf_clear;        // RF is cleared after the instruction that runs
-  uint64_t db_bits;     // DR6 bits of data and I/O breakpoints hit by the running instruction
+  bool delivering;       // an event is being delivered: faults combine (#DF)
+  bool trap_tf;          // TF was set when the instruction started: #DB after it
+  bool rf_clear;         // RF is cleared after the instruction that runs
+  uint64_t db_bits;      // DR6 bits of data and I/O breakpoints hit by the running instruction
   uint64_t monitor_addr; // RAM offset of the line armed by MONITOR
   bool monitor_armed;
-  bool mwait_break;     // MWAIT with ECX bit 0: interrupts end it even if RFLAGS.IF is clear
+  bool mwait_break; // MWAIT with ECX bit 0: interrupts end it even if RFLAGS.IF is clear
 
   // ---- identity and surroundings ----
-  unsigned index;       // 0 .. n-1
+  unsigned index; // 0 .. n-1
   uint32_t apic_id;
   uint8_t node;
   bool bsp;
   const struct model *model;
-  struct tlb *tlbs;     // cpu/tlb.h
-  struct lapic *lapic;  // cpu/lapic.h
-  struct svm *svm;      // cpu/svm/svm.h
+  struct tlb *tlbs;       // cpu/tlb.h
+  struct lapic *lapic;    // cpu/lapic.h
+  struct svm *svm;        // cpu/svm/svm.h
   struct host_code *host; // cpu/host: code for forms that the host executes; shared by all CPUs
   struct bus *bus;
   struct ram *ram;
   struct clock *clock;
   struct log *log;
-  uint64_t phys_mask;   // physical address bits of the model, as a mask
-  uint64_t a20_mask;    // ~0, or ~(1 << 20) while A20 is masked
-  uint32_t ns_shift;    // one instruction takes 1 << ns_shift ns of virtual time
+  uint64_t phys_mask; // physical address bits of the model, as a mask
+  uint64_t a20_mask;  // ~0, or ~(1 << 20) while A20 is masked
+  uint32_t ns_shift;  // one instruction takes 1 << ns_shift ns of virtual time
   uint64_t tsc_hz;
   // Asks the interrupt controller outside for the vector of an ExtINT (PIC); -1: none.
   int (*intack)(void *arg);
   void *intack_arg;
-  struct irq *ferr;     // legacy FPU error line, or NULL
+  struct irq *ferr; // legacy FPU error line, or NULL
   // All CPUs of the machine, for IPIs, shootdowns of decoded code, MONITOR.
   struct cpu **all;
   unsigned cpus;
-  void *engine;         // whoever runs this CPU
+  void *engine;                 // whoever runs this CPU
   void (*woken)(struct cpu *c); // the engine's: a CPU that did not run may have got a reason to
   // Statistics that are always on.
   uint64_t instructions; // retired before the current slice
@@ -374,10 +451,10 @@ uint64_t cpu_tsc(const struct cpu *c);
 
 // ---- exceptions: all return false, so that `return raise_gp(c, 0)` reads well ----
 
-bool raise_vec(struct cpu *c, uint8_t vector);                    // without error code
+bool raise_vec(struct cpu *c, uint8_t vector); // without error code
 bool raise_error(struct cpu *c, uint8_t vector, uint32_t error);
 bool raise_pf(struct cpu *c, uint64_t address, uint32_t error);
-bool raise_db(struct cpu *c, uint64_t dr6_bits);              // fault-like #DB
+bool raise_db(struct cpu *c, uint64_t dr6_bits); // fault-like #DB
 static inline bool raise_gp(struct cpu *c, uint32_t error)
 {
   return raise_error(c, VEC_GP, error);
@@ -402,7 +479,7 @@ struct cpu_env {
   struct cpu **all;
   unsigned cpus;
   struct host_code *host;
-  unsigned tlb_contexts; // address spaces whose views are kept; 0: TLB_CONTEXTS
+  unsigned tlb_contexts; // address spaces whose views are kept; 0: as the model says
 };
 struct err;
 struct cpu *cpu_new(const struct cpu_env *env, struct err *e);

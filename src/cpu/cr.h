@@ -19,8 +19,8 @@ uint64_t cr4_allowed(const struct cpu *c);
 uint64_t efer_allowed(const struct cpu *c);
 
 // PAE paging: reads the four page-directory-pointer entries at CR3 into c->pdpte. False (raises nothing,
-// changes nothing) if one that is present has reserved bits set. APM2 5.2.3. Under nested paging nothing is loaded: walks
-// read them.
+// changes nothing) if one that is present has reserved bits set. APM2 5.2.3. Under nested paging nothing is
+// loaded: walks read them.
 bool pdpte_load(struct cpu *c, uint64_t cr3);
 
 #endif

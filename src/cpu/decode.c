@@ -1,7 +1,8 @@
 // From guest bytes to ops; see decode.h.
 //
 // The fields of struct op are filled from Zydis' operands in one way for all instructions; then the row's
-// select function may choose a hot handler, the host-code generator may take it, or op_exec calls the row's exec.
+// select function may choose a hot handler, the host-code generator may take it, or op_exec calls the row's
+// exec.
 #include "cpu/decode.h"
 
 #include <string.h>
@@ -76,7 +77,8 @@ static void fill_memory(struct op *op, const ZydisDecodedInstruction *zi, const 
   op->shift = m->mem.scale <= 1 ? 0 : m->mem.scale == 2 ? 1 : m->mem.scale == 4 ? 2 : 3;
   op->seg = seg_number(m->mem.segment);
   int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
-  // A SIB byte with base 5 and mod 0 has a displacement and no base, whatever REX.B says; Zydis 4.0 names R13.
+  // A SIB byte with base 5 and mod 0 has a displacement and no base, whatever REX.B says; Zydis 4.0 names
+  // R13.
   if (zi->raw.modrm.rm == 4 && zi->raw.modrm.mod == 0 && (zi->raw.sib.base & 7) == 5 &&
       m->mem.base != ZYDIS_REGISTER_NONE) {
     op->base = REG_ZERO * 8;
@@ -149,7 +151,8 @@ static void fill(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
       unsigned r = decode_reg(o->reg.value);
       if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
         op->rm = r;
-      else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE)
+      else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG ||
+               o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE)
         op->reg = r;
       else if (op->reg == REG_ZERO * 8 && regs == 0)
         op->reg = r;

@@ -355,8 +355,8 @@ static void fault_registers(struct cpu *c, const struct fault *f)
   }
 }
 
-// SVM: an exception that is intercepted never becomes an event; nor is it combined with what was being delivered
-// (APM2 15.12). #PF leaves CR2 alone, #DB has set DR6. True if the exit was raised.
+// SVM: an exception that is intercepted never becomes an event; nor is it combined with what was being
+// delivered (APM2 15.12). #PF leaves CR2 alone, #DB has set DR6. True if the exit was raised.
 static bool fault_intercepted(struct cpu *c, uint8_t vector)
 {
   const struct fault *f = &c->fault;
@@ -402,7 +402,8 @@ static void dispatch_faults(struct cpu *c)
 {
   for (unsigned i = 0; i < NESTED_MAX; i++) {
     struct event first = c->event, e;
-    if (unlikely(c->guest) && (c->svm->exiting || (!c->fault.icebp && fault_intercepted(c, c->fault.vector)))) {
+    if (unlikely(c->guest) &&
+        (c->svm->exiting || (!c->fault.icebp && fault_intercepted(c, c->fault.vector)))) {
       svm_vmexit(c);
       return;
     }

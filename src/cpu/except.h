@@ -5,7 +5,10 @@
 #include "cpu/cpu.h"
 
 enum event_type { // as in EVENTINJ (APM2 15.20)
-  EVENT_INTR = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFT = 4,
+  EVENT_INTR = 0,
+  EVENT_NMI = 2,
+  EVENT_EXCEPTION = 3,
+  EVENT_SOFT = 4,
 };
 
 // Delivers the exception in c->fault (c->ip: instruction that faulted), and whatever that leads to: double

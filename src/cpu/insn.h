@@ -35,7 +35,7 @@ struct insn_row {
   insn_fn *exec;       // NULL: not implemented, #UD
   insn_select *select; // NULL: none
   uint16_t flags;
-  uint8_t icpt;        // SVM: exit code of the intercept (APM2 appendix C), 0: none or decided in exec
+  uint8_t icpt; // SVM: exit code of the intercept (APM2 appendix C), 0: none or decided in exec
 };
 
 extern const struct insn_row insn_rows[];
@@ -59,7 +59,8 @@ void op_ud(struct cpu *c, const struct op *op);
 void op_nm(struct cpu *c, const struct op *op);
 // Ends a block that was cut (page end, BLOCK_MAX): c->ip = this op's address.
 void op_end(struct cpu *c, const struct op *op);
-void op_end_go(struct cpu *c, const struct op *op); // the same, straight on: for blocks whose branches may link
+void op_end_go(struct cpu *c,
+               const struct op *op); // the same, straight on: for blocks whose branches may link
 // Takes the place of the op after a device access or a write to its own code: ends the block there.
 void op_leave(struct cpu *c, const struct op *op);
 

@@ -22,10 +22,10 @@ typedef uint64_t __attribute__((aligned(1))) guest_u64;
 #define TLB_NONE UINT64_MAX // a tag that no access has
 
 struct tlbe {
-  uint64_t rtag;  // linear page address (bits 11:0 zero) if reads may go fast, else TLB_NONE
-  uint64_t wtag;  // for writes
-  uint64_t xtag;  // for fetching code
-  uintptr_t add;  // host address = linear address + add
+  uint64_t rtag; // linear page address (bits 11:0 zero) if reads may go fast, else TLB_NONE
+  uint64_t wtag; // for writes
+  uint64_t xtag; // for fetching code
+  uintptr_t add; // host address = linear address + add
 };
 
 static inline struct tlbe *tlb_slot(const struct cpu *c, uint64_t la)
@@ -55,7 +55,8 @@ bool mem_probe_write(struct cpu *c, const struct op *op, uint64_t la, unsigned l
 // The same for a read (CLFLUSH and the like).
 bool mem_probe_read(struct cpu *c, const struct op *op, uint64_t la, unsigned len);
 // A host pointer to len bytes at la if they lie in one page of plain RAM that may be accessed fast
-// after a possible fill, else NULL (with or without a fault: look at c->faulted). Valid until the next access.
+// after a possible fill, else NULL (with or without a fault: look at c->faulted). Valid until the next
+// access.
 void *mem_ptr(struct cpu *c, const struct op *op, uint64_t la, unsigned len, bool write);
 
 // Accesses that the processor makes on its own (descriptor tables, TSS, IDT, stacks of other rings): with
@@ -114,8 +115,8 @@ static inline bool canonical(uint64_t la)
 
 // ---- the slow path from within handlers, keeping registers (cold.S) ----
 
-#define COLD_CLOBBERS                                                                               \
-  "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+#define COLD_CLOBBERS                                                                                        \
+  "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",   \
       "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
 static inline uint64_t cold_load(struct cpu *c, const struct op *op, uint64_t la, unsigned size)
@@ -134,7 +135,10 @@ static inline void cold_store(struct cpu *c, const struct op *op, uint64_t la, u
 {
   register uint64_t r8 __asm__("r8") = value;
   uint64_t ignored;
-  __asm__ volatile("call thunk_store" : "=a"(ignored) : "D"(c), "S"(op), "d"(la), "c"(size), "r"(r8) : COLD_CLOBBERS);
+  __asm__ volatile("call thunk_store"
+                   : "=a"(ignored)
+                   : "D"(c), "S"(op), "d"(la), "c"(size), "r"(r8)
+                   : COLD_CLOBBERS);
 }
 static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc)
 {
@@ -144,78 +148,78 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
 }
 
 // For handlers: leaves the handler if the address faults.
-#define EA(c, op, size, acc, la)                                                                    \
-  do {                                                                                              \
-    (la) = REG64((c), (op)->base) + (REG64((c), (op)->idx) << (op)->shift) + (int64_t)(op)->disp;   \
-    if (unlikely((op)->ea != EA_64)) {                                                              \
-      if ((op)->ea == EA_A32) {                                                                     \
-        (la) = (uint32_t)(la);                                                                      \
-      } else if ((op)->ea == EA_SEG64) {                                                            \
-        (la) += (c)->seg[(op)->seg].base;                                                           \
-      } else {                                                                                      \
-        (la) = cold_linear((c), (op), (size), (acc));                                               \
-        if (unlikely((c)->faulted))                                                                 \
-          return;                                                                                   \
-      }                                                                                             \
-    }                                                                                               \
+#define EA(c, op, size, acc, la)                                                                             \
+  do {                                                                                                       \
+    (la) = REG64((c), (op)->base) + (REG64((c), (op)->idx) << (op)->shift) + (int64_t)(op)->disp;            \
+    if (unlikely((op)->ea != EA_64)) {                                                                       \
+      if ((op)->ea == EA_A32) {                                                                              \
+        (la) = (uint32_t)(la);                                                                               \
+      } else if ((op)->ea == EA_SEG64) {                                                                     \
+        (la) += (c)->seg[(op)->seg].base;                                                                    \
+      } else {                                                                                               \
+        (la) = cold_linear((c), (op), (size), (acc));                                                        \
+        if (unlikely((c)->faulted))                                                                          \
+          return;                                                                                            \
+      }                                                                                                      \
+    }                                                                                                        \
   } while (0)
 
 // ---- the fast path, for handlers: LOAD and STORE leave the handler on a fault ----
 
-#define LOAD(c, op, bits, var, la)                                                                  \
-  do {                                                                                              \
-    uint64_t la_ = (la);                                                                            \
-    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
-    if (likely(tlb_hit(e_->rtag, la_, (bits) / 8))) {                                               \
-      (var) = *(const guest_u##bits *)(la_ + e_->add);                                              \
-    } else {                                                                                        \
-      (var) = (uint##bits##_t)cold_load((c), (op), la_, (bits) / 8);                                 \
-      if (unlikely((c)->faulted))                                                                   \
-        return;                                                                                     \
-    }                                                                                               \
+#define LOAD(c, op, bits, var, la)                                                                           \
+  do {                                                                                                       \
+    uint64_t la_ = (la);                                                                                     \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                              \
+    if (likely(tlb_hit(e_->rtag, la_, (bits) / 8))) {                                                        \
+      (var) = *(const guest_u##bits *)(la_ + e_->add);                                                       \
+    } else {                                                                                                 \
+      (var) = (uint##bits##_t)cold_load((c), (op), la_, (bits) / 8);                                         \
+      if (unlikely((c)->faulted))                                                                            \
+        return;                                                                                              \
+    }                                                                                                        \
   } while (0)
 
-#define STORE(c, op, bits, la, val)                                                                 \
-  do {                                                                                              \
-    uint64_t la_ = (la);                                                                            \
-    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
-    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      *(guest_u##bits *)(la_ + e_->add) = (val);                                                    \
-    } else {                                                                                        \
-      cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
-      if (unlikely((c)->faulted))                                                                   \
-        return;                                                                                     \
-    }                                                                                               \
+#define STORE(c, op, bits, la, val)                                                                          \
+  do {                                                                                                       \
+    uint64_t la_ = (la);                                                                                     \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                              \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                                        \
+      *(guest_u##bits *)(la_ + e_->add) = (val);                                                             \
+    } else {                                                                                                 \
+      cold_store((c), (op), la_, (bits) / 8, (val));                                                         \
+      if (unlikely((c)->faulted))                                                                            \
+        return;                                                                                              \
+    }                                                                                                        \
   } while (0)
 
 // Read-modify-write: the load asks for the right to write, so that it alone can fault with nothing changed.
 // The store puts the flags back should it fault all the same.
-#define RMW_LOAD(c, op, bits, var, la)                                                              \
-  do {                                                                                              \
-    uint64_t la_ = (la);                                                                            \
-    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
-    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      (var) = *(const guest_u##bits *)(la_ + e_->add);                                              \
-    } else {                                                                                        \
-      (var) = (uint##bits##_t)cold_load_rmw((c), (op), la_, (bits) / 8);                             \
-      if (unlikely((c)->faulted))                                                                   \
-        return;                                                                                     \
-    }                                                                                               \
+#define RMW_LOAD(c, op, bits, var, la)                                                                       \
+  do {                                                                                                       \
+    uint64_t la_ = (la);                                                                                     \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                              \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                                        \
+      (var) = *(const guest_u##bits *)(la_ + e_->add);                                                       \
+    } else {                                                                                                 \
+      (var) = (uint##bits##_t)cold_load_rmw((c), (op), la_, (bits) / 8);                                     \
+      if (unlikely((c)->faulted))                                                                            \
+        return;                                                                                              \
+    }                                                                                                        \
   } while (0)
 
-#define RMW_STORE(c, op, bits, la, val, old_fl)                                                     \
-  do {                                                                                              \
-    uint64_t la_ = (la);                                                                            \
-    const struct tlbe *e_ = tlb_slot((c), la_);                                                     \
-    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                               \
-      *(guest_u##bits *)(la_ + e_->add) = (val);                                                    \
-    } else {                                                                                        \
-      cold_store((c), (op), la_, (bits) / 8, (val));                                                 \
-      if (unlikely((c)->faulted)) {                                                                 \
-        (c)->fl = (old_fl);                                                                         \
-        return;                                                                                     \
-      }                                                                                             \
-    }                                                                                               \
+#define RMW_STORE(c, op, bits, la, val, old_fl)                                                              \
+  do {                                                                                                       \
+    uint64_t la_ = (la);                                                                                     \
+    const struct tlbe *e_ = tlb_slot((c), la_);                                                              \
+    if (likely(tlb_hit(e_->wtag, la_, (bits) / 8))) {                                                        \
+      *(guest_u##bits *)(la_ + e_->add) = (val);                                                             \
+    } else {                                                                                                 \
+      cold_store((c), (op), la_, (bits) / 8, (val));                                                         \
+      if (unlikely((c)->faulted)) {                                                                          \
+        (c)->fl = (old_fl);                                                                                  \
+        return;                                                                                              \
+      }                                                                                                      \
+    }                                                                                                        \
   } while (0)
 
 // For exec functions that return bool.

@@ -60,8 +60,8 @@ bool mmu_walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, str
 // Without rights or side effects, for the debugger; false if not mapped.
 bool mmu_peek(struct cpu *c, uint64_t la, struct walk *w);
 
-// A guest-physical address through the nested tables, for an operand that names physical memory (virtual VMLOAD and
-// VMSAVE). False: the nested page fault has been raised.
+// A guest-physical address through the nested tables, for an operand that names physical memory (virtual
+// VMLOAD and VMSAVE). False: the nested page fault has been raised.
 bool mmu_guest_physical(struct cpu *c, uint64_t gpa, unsigned need, uint64_t *pa);
 
 // Raises the fault of an access to la whose walk failed.
@@ -69,9 +69,10 @@ void mmu_raise(struct cpu *c, uint64_t la, const struct walk *w);
 
 // What the view gives on a page, with the current CR0.WP, CR4, EFER.NXE and PKRU: a mask of enum mmu_right.
 unsigned mmu_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey);
-// The same by CR3's tables alone, whatever the nested ones say. *pk (may be NULL) becomes what the protection key
-// takes away.
-unsigned mmu_table_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey, unsigned *pk);
+// The same by CR3's tables alone, whatever the nested ones say. *pk (may be NULL) becomes what the protection
+// key takes away.
+unsigned mmu_table_rights(const struct cpu *c, enum tlb_view view, unsigned perm, unsigned pkey,
+                          unsigned *pk);
 
 // What the nested tables take away.
 unsigned mmu_nested_denied(const struct cpu *c, enum tlb_view view, unsigned perm);

@@ -226,6 +226,12 @@ static bool property(struct parse *p, const char *s, size_t len)
     p->m->asids = n;
     return true;
   }
+  if (KEY("tlb-contexts")) {
+    if (!number(p, "tlb-contexts", v, vlen, 1, 4096, &n))
+      return false;
+    p->m->tlb_contexts = n;
+    return true;
+  }
   if (KEY("phys-bits")) {
     if (!number(p, "phys-bits", v, vlen, 32, 52, &n))
       return false;
@@ -397,7 +403,7 @@ void model_list(FILE *out)
     fprintf(out, "  %-12s %s\n", rows[i].name, rows[i].help);
   for (unsigned i = 0; i < sizeof aliases / sizeof *aliases; i++)
     fprintf(out, "  %-12s the same as %s\n", aliases[i].name, aliases[i].model);
-  fprintf(out, "\nProperties: asids=N phys-bits=N vendor=NAME\n\nFeatures (+name, -name, name=on|off):\n ");
+  fprintf(out, "\nProperties: asids=N phys-bits=N tlb-contexts=N vendor=NAME\n\nFeatures (+name, -name, name=on|off):\n ");
   unsigned column = 1;
   for (unsigned i = 0; i < feature_count; i++) {
     const struct feature_row *r = &feature_rows[i];

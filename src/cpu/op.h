@@ -20,13 +20,13 @@ enum ea_kind {
 };
 
 enum op_flag {
-  OPF_MEM = 1,    // the ModRM operand is memory
+  OPF_MEM = 1, // the ModRM operand is memory
   OPF_LOCK = 2,
-  OPF_REP = 4,    // F3 as a repeat prefix (REP, REPE)
+  OPF_REP = 4, // F3 as a repeat prefix (REP, REPE)
   OPF_REPNE = 8,
-  OPF_RIP = 16,   // EA_SLOW: disp is relative to the next instruction (else already to the block's start)
+  OPF_RIP = 16, // EA_SLOW: disp is relative to the next instruction (else already to the block's start)
   OPF_VEX = 32,
-  OPF_FAR = 64,   // a far branch or far pointer
+  OPF_FAR = 64,        // a far branch or far pointer
   OPF_STACK_FIX = 128, // POP [mem] with SP as base: the address is computed after the increment
 };
 
@@ -49,18 +49,18 @@ struct op {
   uint8_t idx;
   uint8_t shift : 2, ea : 2, len : 4;
   uint8_t asz : 2, seg : 3, osz : 3; // log2 of bytes: address size (1..3), operand size (0..5)
-  uint8_t flags; // enum op_flag
+  uint8_t flags;                     // enum op_flag
 };
 _Static_assert(sizeof(struct op) == 32, "two ops to a cache line");
 
 #define BLOCK_MAX 48 // instructions in a block
 
 struct block {
-  uint64_t ram;    // RAM offset of the first byte
-  uint32_t mode;   // enum mode_bit
-  uint16_t bytes;  // length of the guest code
-  uint8_t count;   // guest instructions
-  bool dead;       // dropped; its memory stays until the whole cache is emptied
+  uint64_t ram;          // RAM offset of the first byte
+  uint32_t mode;         // enum mode_bit
+  uint16_t bytes;        // length of the guest code
+  uint8_t count;         // guest instructions
+  bool dead;             // dropped; its memory stays until the whole cache is emptied
   struct block *next[2]; // chained successors in the same page: taken, fall-through
   struct block *hash;    // bucket list
   struct block *page;    // list of the page's blocks

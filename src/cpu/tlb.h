@@ -23,7 +23,7 @@ enum tlb_view {
   VIEW_COUNT
 };
 
-#define TLB_CONTEXTS 32 // by default: address spaces whose views are kept
+#define TLB_CONTEXTS 32                          // by default: address spaces whose views are kept
 bool tlb_init(struct cpu *c, unsigned contexts); // 0: the default
 void tlb_free(struct cpu *c);
 
@@ -31,26 +31,26 @@ void tlb_free(struct cpu *c);
 // jump key. Called by cpu_mode_update.
 void tlb_select(struct cpu *c);
 
-// A new CR3 (and PCID) was loaded. keep: bit 63 of the operand, entries of that PCID stay. A world switch comes with
-// another ASID, keep, and all registers of the new world loaded: until then no function of this file may
-// run but flushes of other ASIDs.
+// A new CR3 (and PCID) was loaded. keep: bit 63 of the operand, entries of that PCID stay. A world switch
+// comes with another ASID, keep, and all registers of the new world loaded: until then no function of this
+// file may run but flushes of other ASIDs.
 void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep);
 
 // What removes entries, of the current ASID unless said otherwise.
-void tlb_flush_all(struct cpu *c);                            // every entry of every ASID
-void tlb_flush_asid(struct cpu *c, uint16_t asid);            // global ones and guest-physical pages too
-void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid);  // and guest-physical pages
+void tlb_flush_all(struct cpu *c);                           // every entry of every ASID
+void tlb_flush_asid(struct cpu *c, uint16_t asid);           // global ones and guest-physical pages too
+void tlb_flush_asid_nonglobal(struct cpu *c, uint16_t asid); // and guest-physical pages
 // What CR0, CR4 and INVPCID flush: linear addresses of the current ASID; guest-physical pages stay.
 void tlb_flush_linear(struct cpu *c, bool global);
-void tlb_flush_pcid(struct cpu *c, uint16_t pcid);            // non-global entries of the PCID
-void tlb_flush_page(struct cpu *c, uint64_t la);              // INVLPG: this PCID and global ones
+void tlb_flush_pcid(struct cpu *c, uint16_t pcid);                   // non-global entries of the PCID
+void tlb_flush_page(struct cpu *c, uint64_t la);                     // INVLPG: this PCID and global ones
 void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid); // INVPCID type 0: non-global
 void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid); // INVLPGA
 // Only the views are dropped (rights changed: CR0.WP, PKRU, DR7, a map change of RAM): nothing architectural.
 void tlb_drop_views(struct cpu *c);
 // No view of this CPU may write fast to the RAM page at this offset any more (it got code or is watched).
-// Does nothing if the page's RAM_WTLB flag is clear, and leaves the flag as it is, because it speaks of all CPUs: the
-// caller clears it after the last of them.
+// Does nothing if the page's RAM_WTLB flag is clear, and leaves the flag as it is, because it speaks of all
+// CPUs: the caller clears it after the last of them.
 void tlb_protect_ram(struct cpu *c, uint64_t ram_off);
 // The physical address map changed: cached RAM offsets are void, the translations are not.
 void tlb_map_changed(struct cpu *c);
@@ -72,7 +72,8 @@ struct tlb_stats {
   uint64_t guest_walks;           // of the walks: under nested paging
   uint64_t table_refs;            // references to the tables that CR3 names
   uint64_t nested_walks;          // through nested tables: for an access, or a reference to a guest's table
-  uint64_t nested_refs, nested_refs_saved; // references to nested tables; what kept guest-physical pages saved
+  uint64_t nested_refs,
+      nested_refs_saved; // references to nested tables; what kept guest-physical pages saved
 };
 struct tlb_stats tlb_stats(const struct cpu *c);
 // Per ASID; kept: entries of the tagged store that are alive.

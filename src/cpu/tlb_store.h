@@ -18,8 +18,8 @@
 #define NEST_SETS   512u
 #define NEST_WAYS   4u
 #define FRACTURES   4096u // bits of a filter
-#define VIEWS       3    // VIEW_SUPER, VIEW_USER, VIEW_SUPER_AC
-#define VIEW_FILTER 256u // bits of a filter
+#define VIEWS       3     // VIEW_SUPER, VIEW_USER, VIEW_SUPER_AC
+#define VIEW_FILTER 256u  // bits of a filter
 #define CODE_FILTER 2048u
 
 _Static_assert(VIEW_SLOW == VIEWS, "the view that is never filled comes last");
@@ -94,9 +94,9 @@ struct tlb {
     uint64_t fills, flushes; // counted
   } * asid_time;
   uint64_t *pcid_time;
-  struct tlb_entry *store; // STORE_SETS * STORE_WAYS
-  uint8_t classes;         // sizes that the store may hold
-  bool fractured;          // it may hold pages that are smaller than the guest's tables say
+  struct tlb_entry *store;            // STORE_SETS * STORE_WAYS
+  uint8_t classes;                    // sizes that the store may hold
+  bool fractured;                     // it may hold pages that are smaller than the guest's tables say
   uint64_t fractures[FRACTURES / 64]; // filter: what the guest's tables say of them
   struct nest_entry *nest;            // NEST_SETS * NEST_WAYS
   uint8_t nest_orders;                // sizes that it may hold
@@ -107,9 +107,9 @@ struct tlb {
   struct view *views; // of all contexts; untouched ones cost no memory
   unsigned contexts;
   uint16_t bucket[CONTEXT_BUCKETS]; // contexts by ASID and PCID, plus 1
-  uint8_t view;  // the view that fills go to now
-  bool checked;  // VIEW_SLOW is selected: alignment is checked
-  uint64_t uses; // for eviction
+  uint8_t view;                     // the view that fills go to now
+  bool checked;                     // VIEW_SLOW is selected: alignment is checked
+  uint64_t uses;                    // for eviction
   uint64_t epochs;
   struct tlbe *slow; // all TLB_NONE
   // Jump keys outside of flat modes: the instruction pointer is an offset in CS.

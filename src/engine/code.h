@@ -32,9 +32,9 @@ struct code {
   uint8_t *arena;
   size_t used;
   struct block **buckets;
-  struct block **pages;  // by RAM page: its blocks
-  uint64_t *granules;    // by RAM page: which 64-byte pieces hold code
-  struct block *build;   // room for one block of BLOCK_MAX
+  struct block **pages; // by RAM page: its blocks
+  uint64_t *granules;   // by RAM page: which 64-byte pieces hold code
+  struct block *build;  // room for one block of BLOCK_MAX
   struct scratch scratch[CODE_SCRATCH];
   uint64_t built, dropped, emptied; // statistics
 };
@@ -43,8 +43,8 @@ bool code_init(struct code *k, struct ram *ram, const struct model *model, struc
                struct cpu **cpus, unsigned count, struct err *e);
 void code_free(struct code *k);
 
-// The block at a RAM offset, made if need be. mode with MODE_STEP: one instruction. NULL: the first instruction
-// does not end within its page.
+// The block at a RAM offset, made if need be. mode with MODE_STEP: one instruction. NULL: the first
+// instruction does not end within its page.
 struct block *code_get(struct code *k, uint64_t ram_off, uint32_t mode, struct log *log, uint64_t ip);
 // A block of one instruction from bytes that were fetched by hand. NULL if they are not a whole instruction;
 // *too_long then tells whether more bytes would not help (#GP).

@@ -51,8 +51,13 @@ bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clo
                  struct ram *ram, const struct model *model, struct host_code *host, uint32_t ns_shift,
                  struct err *err)
 {
-  *e = (struct engine){.cpus = cpus, .count = count, .clock = clock, .log = log, .ns_shift = ns_shift,
-                       .quantum = QUANTUM, .poll_every = 1000000};
+  *e = (struct engine){.cpus = cpus,
+                       .count = count,
+                       .clock = clock,
+                       .log = log,
+                       .ns_shift = ns_shift,
+                       .quantum = QUANTUM,
+                       .poll_every = 1000000};
   clock->sooner = sooner;
   clock->sooner_arg = e;
   for (unsigned i = 0; i < count; i++) {

@@ -22,11 +22,11 @@ struct engine {
   struct clock *clock;
   struct log *log;
   struct code code;
-  struct cpu *running;   // the CPU whose slice it is, or NULL
-  uint64_t slice_end;    // ns: where the round ends
-  uint64_t quantum;      // instructions in a round with several running CPUs
-  uint64_t limit;        // stop when this many instructions were executed in all; 0: no limit
-  uint64_t poll_every;   // ns of virtual time between two ENGINE_POLL
+  struct cpu *running; // the CPU whose slice it is, or NULL
+  uint64_t slice_end;  // ns: where the round ends
+  uint64_t quantum;    // instructions in a round with several running CPUs
+  uint64_t limit;      // stop when this many instructions were executed in all; 0: no limit
+  uint64_t poll_every; // ns of virtual time between two ENGINE_POLL
   uint64_t next_poll;
   uint32_t ns_shift;
   bool stop;

@@ -44,9 +44,9 @@ bool interp_runnable(struct cpu *c)
   return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
 
-// A delivery takes the time of an instruction: handlers that fault or are interrupted for ever before their first
-// instruction hold their CPU, as on real hardware, but not the machine. A delivery at the very end of a slice
-// overruns it by that one.
+// A delivery takes the time of an instruction: handlers that fault or are interrupted for ever before their
+// first instruction hold their CPU, as on real hardware, but not the machine. A delivery at the very end of a
+// slice overruns it by that one.
 static void charge(struct cpu *c)
 {
   *(c->kicked ? &c->stolen : &c->left) -= 1;
@@ -262,7 +262,8 @@ static void step_one(struct engine *e, struct cpu *c)
     c->sysflags &= ~FL_RF;
   c->shadow = c->shadow_next;
   c->shadow_next = SHADOW_NONE;
-  // A taken branch, for the last-branch registers and for single-stepping by branches (APM2 13.1.1.8, 13.1.4).
+  // A taken branch, for the last-branch registers and for single-stepping by branches
+  // (APM2 13.1.1.8, 13.1.4).
   bool branched = c->ip != from + length && c->ip != from && c->guest == guest;
   if (branched)
     debug_branch(c, from, c->ip);

@@ -1,6 +1,7 @@
 """Tests that start the program: real systems, statuses, the monitor. Run by tests/run_tests.py.
 
 Each function whose name does not begin with an underscore is a test; its name says what is true when it passes.
+Those that begin with "extra_" take long: they run only if they are named.
 """
 import contextlib
 import fcntl
@@ -84,6 +85,48 @@ def linux_boots_on_the_cpu_model_k8f(ctx):
 def linux_boots_from_a_grub_cd_through_the_bios(ctx):
     cd = guest.grub_cd(ctx.guest, guest.kernel(ctx.guest), guest.initramfs(ctx.guest))
     _linux_runs(ctx, ["-cdrom", cd, "-m", "256"])
+
+
+def _hypervisor(ctx, npt, cpus, extra=(), packed=False, kernel=None, levels=1, memory="1G"):
+    """Debian's kernel with KVM, and under it the same kernel with `cpus` processors, up to its end."""
+    append = f"{APPEND} npt={npt} cpus={cpus}" + (" nested=1" if levels > 1 else "")
+    r = _run(ctx, ["-kernel", kernel or guest.elf_kernel(ctx.guest), "-initrd",
+                   guest.hypervisor(ctx.guest, packed, levels), "-append", append, "-nographic", "-no-reboot",
+                   "-m", memory, "-cpu", "max", *extra], seconds=600)
+    r.line(f"hypervisor: npt {'NY'[npt]}")
+    r.line(f"guest: cpus {cpus}\\b")
+    r.line("guest: sha256 of 1 MB of zeros 30e14955ebf13522")
+    r.line("guest: awk 7.485470860550")
+    r.line("guest: end")
+    ends = re.findall("guest ended with status ([0-9]+)", r.out)
+    assert ends == ["0"] * levels, f"the guests ended with {ends}:\n{r.out[-1500:]}"
+    r.line("hypervisor: end")
+    assert r.status == 0, f"status {r.status}: {r.err}"
+
+
+def a_hypervisor_boots_a_guest_with_nested_paging(ctx):
+    _hypervisor(ctx, 1, 1)
+
+
+def a_hypervisor_boots_a_guest_with_shadow_paging(ctx):
+    _hypervisor(ctx, 0, 1)
+
+
+def a_hypervisor_on_2_cpus_boots_a_guest_with_2_cpus(ctx):
+    _hypervisor(ctx, 1, 2, ["-smp", "2"])
+
+
+def extra_a_hypervisor_boots_a_guest_with_2_cpus_and_shadow_paging(ctx):
+    _hypervisor(ctx, 0, 2, ["-smp", "2"])
+
+
+def extra_a_hypervisor_boots_a_packed_kernel(ctx):
+    _hypervisor(ctx, 1, 1, packed=True, kernel=guest.kernel(ctx.guest))
+    _hypervisor(ctx, 0, 1, packed=True, kernel=guest.kernel(ctx.guest))
+
+
+def extra_a_guest_of_a_hypervisor_is_a_hypervisor(ctx):
+    _hypervisor(ctx, 1, 1, levels=2, memory="2G")
 
 
 def two_runs_end_with_the_same_hash(ctx):

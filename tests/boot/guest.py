@@ -4,9 +4,11 @@ Everything is made on the spot in build/guest and kept there. Nothing is install
 As a program: guest.py DIR  makes kernel and initramfs and prints their paths.
 """
 import glob
+import lzma
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 
@@ -58,6 +60,23 @@ def kernel(dirname):
     return sorted(glob.glob(os.path.join(root, "boot", "vmlinuz-*")))[-1]
 
 
+def elf_kernel(dirname):
+    """The kernel that is packed inside of kernel(): it starts without unpacking itself."""
+    image = kernel(dirname)
+    path = os.path.join(dirname, "vmlinux")
+    if newer(path, [image, __file__]):
+        return path
+    data = read(image)
+    setup = ((data[0x1f1] or 4) + 1) * 512
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    payload = data[setup + offset:setup + offset + length]
+    if payload[:6] != b"\xfd7zXZ\0":
+        raise Missing(f"{image}: is not packed with xz; set PACIFICA_KERNEL to Debian's kernel")
+    with open(path, "wb") as f:
+        f.write(lzma.LZMADecompressor().decompress(payload))
+    return path
+
+
 def memtest(dirname):
     os.makedirs(dirname, exist_ok=True)
     return os.path.join(fetch_deb(dirname, "memtest86+"), "boot", "memtest86+x64.bin")
@@ -92,20 +111,24 @@ libata ata_piix crc64 crc64_rocksoft_generic crct10dif_common crct10dif_generic 
 sd_mod""".split()
 
 
-def modules(dirname):
-    """The modules that are beside Debian's kernel: (name, path)."""
-    tree = {os.path.basename(p)[:-3]: p
-            for p in glob.glob(os.path.join(dirname, "linux-image-*", "lib", "modules", "**", "*.ko"), recursive=True)}
-    return [(m, tree[m]) for m in MODULES if m in tree]
+def tree(dirname, names):
+    """Kernel modules beside Debian's kernel, of those names: (name, path)."""
+    found = {os.path.basename(p)[:-3]: p
+             for p in glob.glob(os.path.join(dirname, "linux-image-*", "lib", "modules", "**", "*.ko"), recursive=True)}
+    return [(m, found[m]) for m in names if m in found]
 
 
-def initramfs(dirname, init="init"):
-    """busybox and an init script of this folder."""
-    os.makedirs(dirname, exist_ok=True)
-    path = os.path.join(dirname, init + ".cpio")
-    source = os.path.join(HERE, init)
-    if os.path.exists(path) and os.path.getmtime(path) > max(os.path.getmtime(source), os.path.getmtime(__file__)):
-        return path
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def newer(path, sources):
+    return os.path.exists(path) and os.path.getmtime(path) > max(os.path.getmtime(s) for s in sources)
+
+
+def archive(dirname, init):
+    """busybox and an init script of this folder: the beginning of an initramfs."""
     if not os.path.exists(BUSYBOX):
         raise Missing(f"{BUSYBOX} is missing; install busybox-static, or set PACIFICA_BUSYBOX")
     c = Cpio()
@@ -113,20 +136,69 @@ def initramfs(dirname, init="init"):
         c.add(d, stat.S_IFDIR | 0o755)
     c.add("dev/console", stat.S_IFCHR | 0o600, dev=(5, 1))
     c.add("dev/null", stat.S_IFCHR | 0o666, dev=(1, 3))
-    with open(BUSYBOX, "rb") as f:
-        c.add("bin/busybox", stat.S_IFREG | 0o755, f.read())
+    c.add("bin/busybox", stat.S_IFREG | 0o755, read(BUSYBOX))
     applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
     for a in applets:
         if a != "busybox":
             c.add("bin/" + a, stat.S_IFLNK | 0o777, b"busybox")
+    c.add("init", stat.S_IFREG | 0o755, read(os.path.join(HERE, init)))
+    return c
+
+
+def initramfs(dirname):
+    """What the tests boot: busybox, the drivers of disks, the script init."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, "init.cpio")
+    if newer(path, [os.path.join(HERE, "init"), __file__]):
+        return path
+    c = archive(dirname, "init")
     c.add("modules", stat.S_IFDIR | 0o755)
-    for i, (name, file) in enumerate(modules(dirname)):
-        with open(file, "rb") as f:
-            c.add(f"modules/{i:02}-{name}.ko", stat.S_IFREG | 0o644, f.read())
-    with open(source, "rb") as f:
-        c.add("init", stat.S_IFREG | 0o755, f.read())
+    for i, (name, file) in enumerate(tree(dirname, MODULES)):
+        c.add(f"modules/{i:02}-{name}.ko", stat.S_IFREG | 0o644, read(file))
     with open(path, "wb") as f:
         f.write(c.finish())
+    return path
+
+
+def kvmclient(dirname):
+    """The client of KVM, linked statically."""
+    path = os.path.join(dirname, "kvmclient")
+    sources = [os.path.join(HERE, f) for f in ("kvmclient.c", "kvmserial.h")]
+    if not newer(path, sources):
+        os.makedirs(dirname, exist_ok=True)
+        subprocess.run(["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-static", "-o", path, sources[0], "-lpthread"],
+                       check=True)
+    return path
+
+
+# In the order in which they load.
+KVM_MODULES = ["irqbypass", "kvm", "ccp", "kvm-amd"]
+
+
+def hypervisor(dirname, packed=False, levels=1):
+    """An initramfs with KVM, its client, and the same kernel and initramfs() as guest; the kernel is the ELF file, or
+    packed the bzImage. With levels=2 the guest is a hypervisor too."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, f"hypervisor{levels}{'-packed' if packed else ''}.cpio")
+    files = [("bin/kvmclient", kvmclient(dirname)),
+             ("guest/kernel", kernel(dirname) if packed else elf_kernel(dirname)), ("guest/init.cpio", initramfs(dirname))]
+    if levels > 1:
+        files.append(("guest/hypervisor.cpio", hypervisor(dirname, packed, levels - 1)))
+    if newer(path, [os.path.join(HERE, "init-hypervisor"), __file__] + [f for _, f in files]):
+        return path
+    modules = tree(dirname, KVM_MODULES)
+    if len(modules) != len(KVM_MODULES):
+        raise Missing("the modules of KVM are not beside the kernel; unset PACIFICA_KERNEL")
+    c = archive(dirname, "init-hypervisor")
+    for d in ("kvm", "guest"):
+        c.add(d, stat.S_IFDIR | 0o755)
+    for i, (name, file) in enumerate(modules):
+        c.add(f"kvm/{i}-{name}.ko", stat.S_IFREG | 0o644, read(file))
+    for name, file in files:
+        c.add(name, stat.S_IFREG | 0o755, read(file))
+    with open(path + ".new", "wb") as f:
+        f.write(c.finish())
+    os.rename(path + ".new", path)
     return path
 
 

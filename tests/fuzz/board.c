@@ -9,7 +9,8 @@
 
 enum { BIOS_SIZE = 65536, HANDLER = 0x600 };
 
-// The processor jumps to the BIOS's first byte and waits there: STI, HLT, and again. Handlers acknowledge at both PICs.
+// The processor jumps to the BIOS's first byte and waits there: STI, HLT, and again. Handlers acknowledge at
+// both PICs.
 static void write_bios(int fd)
 {
   static uint8_t image[BIOS_SIZE];
@@ -81,9 +82,13 @@ void board_close(struct fuzz_board *b)
     close(b->file[i]);
 }
 
-uint64_t board_access(struct machine *m, enum txn_space space, uint64_t addr, unsigned size, bool write, uint64_t v)
+uint64_t board_access(struct machine *m, enum txn_space space, uint64_t addr, unsigned size, bool write,
+                      uint64_t v)
 {
-  struct txn t = {.addr = addr, .size = size, .requester = TXN_FROM_CPU, .kind = write ? TXN_WRITE : TXN_READ,
+  struct txn t = {.addr = addr,
+                  .size = size,
+                  .requester = TXN_FROM_CPU,
+                  .kind = write ? TXN_WRITE : TXN_READ,
                   .space = space};
   bus_access(&m->bus, &t, &v);
   return v;

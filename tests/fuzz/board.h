@@ -18,7 +18,8 @@ void board_open(struct fuzz_board *b);
 void board_close(struct fuzz_board *b);
 
 // As a CPU: one access of 1, 2, 4 or 8 bytes. Returns what was read.
-uint64_t board_access(struct machine *m, enum txn_space space, uint64_t addr, unsigned size, bool write, uint64_t v);
+uint64_t board_access(struct machine *m, enum txn_space space, uint64_t addr, unsigned size, bool write,
+                      uint64_t v);
 static inline void board_out(struct machine *m, uint16_t port, unsigned size, uint32_t v)
 {
   board_access(m, TXN_IO, port, size, true, v);

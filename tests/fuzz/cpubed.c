@@ -80,8 +80,15 @@ struct cpubed *cpubed_new(const struct model *model)
   b->bus.intr = noise_intr;
   b->bus.intr_arg = b;
   host_code_reset(stubs);
-  struct cpu_env env = {.bus = &b->bus, .clock = &b->clock, .log = &b->log, .model = model, .ns_shift = 4,
-                        .tsc_hz = 2000000000u, .all = b->all, .cpus = 1, .host = stubs};
+  struct cpu_env env = {.bus = &b->bus,
+                        .clock = &b->clock,
+                        .log = &b->log,
+                        .model = model,
+                        .ns_shift = 4,
+                        .tsc_hz = 2000000000u,
+                        .all = b->all,
+                        .cpus = 1,
+                        .host = stubs};
   b->cpu = b->all[0] = cpu_new(&env, &e);
   if (!b->cpu)
     abort();
@@ -138,16 +145,19 @@ static void check_view(const struct cpubed *b, const struct view *v)
       FUZZ_REQUIRE(!(tags[k] & 0xfff) && (tags[k] >> 12 & (TLB_SIZE - 1)) == i, "slot %u tag %llx", i,
                    (unsigned long long)tags[k]);
       uint64_t off = tags[k] + t->add - (uintptr_t)r->mem;
-      FUZZ_REQUIRE(off < r->size && !(off & 0xfff), "slot %u leads to RAM offset %llx", i, (unsigned long long)off);
+      FUZZ_REQUIRE(off < r->size && !(off & 0xfff), "slot %u leads to RAM offset %llx", i,
+                   (unsigned long long)off);
       FUZZ_REQUIRE(k != 1 || ((r->flags[off >> 12] & (RAM_CODE | RAM_MONITOR | RAM_WTLB)) == RAM_WTLB),
-                   "page %llx can be written fast, its flags are %x", (unsigned long long)off, r->flags[off >> 12]);
+                   "page %llx can be written fast, its flags are %x", (unsigned long long)off,
+                   r->flags[off >> 12]);
     }
   }
 }
 
 static void check_segments(const struct cpu *c)
 {
-  FUZZ_REQUIRE(c->cpl <= 3 && (c->cr0 & CR0_PE || c->cpl == 0) && (!cpu_v86(c) || c->cpl == 3), "CPL %u", c->cpl);
+  FUZZ_REQUIRE(c->cpl <= 3 && (c->cr0 & CR0_PE || c->cpl == 0) && (!cpu_v86(c) || c->cpl == 3), "CPL %u",
+               c->cpl);
   const struct seg *bases[] = {&c->seg[SEG_FS], &c->seg[SEG_GS], &c->ldtr, &c->tr};
   for (unsigned i = 0; i < 4; i++)
     FUZZ_REQUIRE(canonical(bases[i]->base), "base %u: %llx", i, (unsigned long long)bases[i]->base);
@@ -159,7 +169,8 @@ static void check_segments(const struct cpu *c)
 
 static void check_control(const struct cpu *c)
 {
-  FUZZ_REQUIRE(!(c->cr0 >> 32) && (!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE)), "CR0 %llx", (unsigned long long)c->cr0);
+  FUZZ_REQUIRE(!(c->cr0 >> 32) && (!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE)), "CR0 %llx",
+               (unsigned long long)c->cr0);
   FUZZ_REQUIRE(!(c->cr4 & ~cr4_allowed(c)), "CR4 %llx", (unsigned long long)c->cr4);
   FUZZ_REQUIRE(!(c->efer & ~efer_allowed(c)), "EFER %llx", (unsigned long long)c->efer);
   FUZZ_REQUIRE(!!(c->efer & EFER_LMA) == ((c->cr0 & CR0_PG) && (c->efer & EFER_LME)), "EFER %llx CR0 %llx",
@@ -179,7 +190,8 @@ void cpubed_check(struct cpubed *b)
 {
   const struct cpu *c = b->cpu;
   FUZZ_REQUIRE(c->r[REG_ZERO] == 0, "%llx", (unsigned long long)c->r[REG_ZERO]);
-  FUZZ_REQUIRE(!c->faulted && !c->delivering && !c->patched && !c->x87_live && !c->mxcsr_live, "between slices");
+  FUZZ_REQUIRE(!c->faulted && !c->delivering && !c->patched && !c->x87_live && !c->mxcsr_live,
+               "between slices");
   FUZZ_REQUIRE(c->run <= RUN_SHUTDOWN && c->shadow <= SHADOW_MOV_SS, "run %u shadow %u", c->run, c->shadow);
   check_segments(c);
   check_control(c);
@@ -190,11 +202,12 @@ void cpubed_check(struct cpubed *b)
         check_view(b, &t->context[i].view[v]);
 }
 
-#define SAME(field)                                                                                               \
-  FUZZ_REQUIRE(!memcmp(&x->field, &y->field, sizeof x->field), "%llx in blocks, %llx one by one",                 \
-               (unsigned long long)*(const uint8_t *)&x->field, (unsigned long long)*(const uint8_t *)&y->field)
-#define SAME_WORD(field)                                                                                          \
-  FUZZ_REQUIRE(x->field == y->field, "%llx in blocks, %llx one by one", (unsigned long long)x->field,             \
+#define SAME(field)                                                                                          \
+  FUZZ_REQUIRE(!memcmp(&x->field, &y->field, sizeof x->field), "%llx in blocks, %llx one by one",            \
+               (unsigned long long)*(const uint8_t *)&x->field,                                              \
+               (unsigned long long)*(const uint8_t *)&y->field)
+#define SAME_WORD(field)                                                                                     \
+  FUZZ_REQUIRE(x->field == y->field, "%llx in blocks, %llx one by one", (unsigned long long)x->field,        \
                (unsigned long long)y->field)
 
 void cpubed_same(const struct cpubed *a, const struct cpubed *b)

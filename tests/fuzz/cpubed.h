@@ -45,7 +45,8 @@ void cpubed_fill(struct cpubed *b, struct fuzz_in *in);
 // Runs for n instructions, in slices of at most `slice`; a halted CPU is woken by an interrupt.
 void cpubed_run(struct cpubed *b, uint64_t n, uint64_t slice);
 
-// Ends the program if the CPU is in a state that the architecture does not have, or if its TLB leads out of RAM.
+// Ends the program if the CPU is in a state that the architecture does not have, or if its TLB leads out of
+// RAM.
 void cpubed_check(struct cpubed *b);
 // Ends the program if two beds that were given the same input differ.
 void cpubed_same(const struct cpubed *a, const struct cpubed *b);

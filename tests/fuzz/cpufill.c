@@ -27,7 +27,7 @@ enum fill_mode {
   FILL_MODES
 };
 
-enum { // selectors; + RPL
+enum {             // selectors; + RPL
   SEL_CODE = 0x08, // 4 levels: + 20h * CPL
   SEL_DATA = 0x10,
   SEL_TSS = 0x88,
@@ -79,10 +79,15 @@ static void descriptors(struct fill *f)
 {
   bool lng = f->mode == FILL_LONG, wide = f->mode != FILL_PM16 && f->mode != FILL_COMPAT16;
   for (unsigned i = 0; i < 64; i++) // any descriptor, of which most are present
-    put(f, BED_GDT + i * 8, 8, rnd(f) & rnd(f) & ~0xff000000000000ffull ? rnd(f) | (uint64_t)(i & 7 ? 1 : 0) << 47 : 0);
+    put(f, BED_GDT + i * 8, 8,
+        rnd(f) & rnd(f) & ~0xff000000000000ffull ? rnd(f) | (uint64_t)(i & 7 ? 1 : 0) << 47 : 0);
   put(f, BED_GDT, 8, 0);
   for (unsigned l = 0; l < 4; l++) {
-    unsigned code = 0x9b | l << 5 | (lng ? SEGA_L : wide ? SEGA_DB : 0), data = 0x93 | l << 5 | (wide ? SEGA_DB : 0);
+    unsigned code = 0x9b | l << 5 |
+                    (lng    ? SEGA_L
+                     : wide ? SEGA_DB
+                            : 0),
+             data = 0x93 | l << 5 | (wide ? SEGA_DB : 0);
     uint32_t limit = wide ? 0xfffff : 0xffff;
     put(f, BED_GDT + SEL_CODE + 0x20 * l, 8, desc(0, limit, code | (wide ? SEGA_G : 0)));
     put(f, BED_GDT + SEL_DATA + 0x20 * l, 8, desc(0, limit, data | (wide ? SEGA_G : 0)));
@@ -95,7 +100,8 @@ static void descriptors(struct fill *f)
   put(f, BED_GDT + SEL_LDT, 8, desc(BED_LDT, 0xff, 0x82));
   put(f, BED_GDT + SEL_LDT + 8, 8, 0);
   put(f, BED_GDT + SEL_CODE16, 8, desc(0, 0xffff, 0x9f));
-  put(f, BED_GDT + SEL_GATE, 8, gate(SEL_CODE, BED_HANDLERS, fill_long(f) || wide ? SYS_CALL32 : SYS_CALL16, 3, 2));
+  put(f, BED_GDT + SEL_GATE, 8,
+      gate(SEL_CODE, BED_HANDLERS, fill_long(f) || wide ? SYS_CALL32 : SYS_CALL16, 3, 2));
   put(f, BED_GDT + SEL_GATE + 8, 8, 0);
   put(f, BED_GDT + SEL_TASK, 8, gate(SEL_TSS2, 0, SYS_TASK, 3, 0));
   for (unsigned i = 0; i < 32; i++)
@@ -107,7 +113,8 @@ static void handlers(struct fill *f)
   // Steps over a byte; the same with an error code to take off; just returns.
   static const uint8_t step16[] = {0x55, 0x89, 0xe5, 0xff, 0x46, 0x02, 0x5d, 0xcf};
   static const uint8_t step32[] = {0xff, 0x04, 0x24, 0xcf}, step64[] = {0x48, 0xff, 0x04, 0x24, 0x48, 0xcf};
-  static const uint8_t pop16[] = {0x83, 0xc4, 0x02}, pop32[] = {0x83, 0xc4, 0x04}, pop64[] = {0x48, 0x83, 0xc4, 0x08};
+  static const uint8_t pop16[] = {0x83, 0xc4, 0x02}, pop32[] = {0x83, 0xc4, 0x04},
+                       pop64[] = {0x48, 0x83, 0xc4, 0x08};
   unsigned width = fill_long(f) ? 2 : f->mode >= FILL_PM32 || f->mode == FILL_V86 ? 1 : 0;
   const uint8_t *step = width == 2 ? step64 : width ? step32 : step16;
   const uint8_t *pop = width == 2 ? pop64 : width ? pop32 : pop16;
@@ -122,8 +129,8 @@ static void handlers(struct fill *f)
 
 static void vectors(struct fill *f)
 {
-  static const uint32_t with_error = 1u << VEC_DF | 1u << VEC_TS | 1u << VEC_NP | 1u << VEC_SS | 1u << VEC_GP |
-                                     1u << VEC_PF | 1u << VEC_AC | 1u << VEC_CP;
+  static const uint32_t with_error = 1u << VEC_DF | 1u << VEC_TS | 1u << VEC_NP | 1u << VEC_SS |
+                                     1u << VEC_GP | 1u << VEC_PF | 1u << VEC_AC | 1u << VEC_CP;
   bool wide = f->mode >= FILL_PM32 || f->mode == FILL_V86;
   for (unsigned v = 0; v < 256; v++) {
     uint32_t to = BED_HANDLERS + (v >= 32 ? 64 : with_error >> v & 1 ? 32 : 0);
@@ -176,7 +183,8 @@ static void tasks(struct fill *f)
   }
 }
 
-// Identity for the first 2 MB, some pages of it changed at random, and the same once more in large pages above.
+// Identity for the first 2 MB, some pages of it changed at random, and the same once more in large pages
+// above.
 static void paging(struct fill *f)
 {
   const unsigned t = BED_TABLES;
@@ -185,7 +193,8 @@ static void paging(struct fill *f)
   for (unsigned i = 0; i < n; i++) {
     uint64_t e = (uint64_t)i << 12 | 0x67, odd = rnd(f);
     if (i >= 0x20 && !(odd & 7)) { // not where tables, code and stacks are
-      static const uint64_t flips[] = {1, 2, 4, 0x20, 0x40, 0x80, 0x100, 0x18, 1ull << 63, 0xfull << 59, 7ull << 9, 0};
+      static const uint64_t flips[] = {1,     2,    4,          0x20,         0x40,      0x80,
+                                       0x100, 0x18, 1ull << 63, 0xfull << 59, 7ull << 9, 0};
       e ^= flips[odd >> 8 & 7] | flips[(odd >> 12 & 0xf) % 12];
       if (!(odd >> 16 & 7))
         e ^= (odd >> 24 & 0x3f) << 12;
@@ -215,9 +224,22 @@ static void paging(struct fill *f)
 
 static uint64_t any_value(struct fill *f)
 {
-  static const uint64_t edges[] = {0, 1, 0xffffffffffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0xffff, 0x10000,
-                                   0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x00007ffffffffff8,
-                                   0xffff800000000000, 0xfee00000, 0xfee00080, BED_DEVICE + 0xffc};
+  static const uint64_t edges[] = {0,
+                                   1,
+                                   0xffffffffffffffff,
+                                   0x7fffffffffffffff,
+                                   0x8000000000000000,
+                                   0xffff,
+                                   0x10000,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   0xffffffff,
+                                   0x100000000,
+                                   0x00007ffffffffff8,
+                                   0xffff800000000000,
+                                   0xfee00000,
+                                   0xfee00080,
+                                   BED_DEVICE + 0xffc};
   uint64_t r = rnd(f);
   switch (r & 7) {
   case 0:
@@ -248,11 +270,16 @@ static void segments(struct fill *f)
   if (f->mode <= FILL_UNREAL || f->mode == FILL_V86) {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
       uint16_t sel = i == SEG_CS || i == SEG_SS || rnd(f) & 3 ? 0 : (uint16_t)rnd(f);
-      c->seg[i] = (struct seg){.base = (uint64_t)sel << 4, .limit = f->mode == FILL_UNREAL && i != SEG_CS ? ~0u : 0xffff,
-                               .sel = sel, .attr = f->mode == FILL_V86 ? 0xf3 : i == SEG_CS ? 0x9b : 0x93};
+      c->seg[i] = (struct seg){.base = (uint64_t)sel << 4,
+                               .limit = f->mode == FILL_UNREAL && i != SEG_CS ? ~0u : 0xffff,
+                               .sel = sel,
+                               .attr = f->mode == FILL_V86 ? 0xf3
+                                       : i == SEG_CS       ? 0x9b
+                                                           : 0x93};
     }
   } else {
-    uint16_t code = (uint16_t)((SEL_CODE + 0x20 * f->cpl) | f->cpl), data = (uint16_t)((SEL_DATA + 0x20 * f->cpl) | f->cpl);
+    uint16_t code = (uint16_t)((SEL_CODE + 0x20 * f->cpl) | f->cpl),
+             data = (uint16_t)((SEL_DATA + 0x20 * f->cpl) | f->cpl);
     for (unsigned i = 0; i < SEG_COUNT; i++)
       c->seg[i] = from_table(f, i == SEG_CS ? code : data);
   }
@@ -315,7 +342,7 @@ static void registers(struct fill *f)
     for (unsigned i = 0; i < 16; i++)
       c->r[i] = (uint32_t)c->r[i];
   if (rnd(f) & 1)
-    c->r[RAX] &= ~0xfffull; // a VMCB
+    c->r[RAX] &= ~0xfffull;               // a VMCB
   c->r[RCX] &= rnd(f) & 7 ? 0x1f : ~0ull; // counts of REP
   for (unsigned i = 0; i < sizeof c->v; i++)
     ((uint8_t *)c->v)[i] = (uint8_t)rnd(f);

@@ -1,5 +1,5 @@
-// Runs a fuzz target without libFuzzer: inputs come from the target's seeds, changed at random from a fixed start,
-// so that every run of the tests is the same run.
+// Runs a fuzz target without libFuzzer: inputs come from the target's seeds, changed at random from a fixed
+// start, so that every run of the tests is the same run.
 //
 //   fuzz-TARGET [--runs N] [--seed S] [--only I]   N inputs of the series S, or just number I of it
 //   fuzz-TARGET --write-seeds DIR                  the seeds as files, for libFuzzer
@@ -115,7 +115,8 @@ static void run_one(unsigned seed_count, uint64_t series, uint64_t i)
   if (!input)
     abort();
   memcpy(input, buf, len);
-  snprintf(current, sizeof current, "--seed %llu --only %llu\n", (unsigned long long)series, (unsigned long long)i);
+  snprintf(current, sizeof current, "--seed %llu --only %llu\n", (unsigned long long)series,
+           (unsigned long long)i);
   alarm(PATIENCE);
   LLVMFuzzerTestOneInput(input, len);
   alarm(0);

@@ -1,5 +1,6 @@
-// What the fuzz targets share. A target is one file with LLVMFuzzerTestOneInput and fuzz_seed; it is linked either
-// with libFuzzer (clang, ./run fuzz) or with driver.c, which makes its own inputs from a fixed seed (./run test).
+// What the fuzz targets share. A target is one file with LLVMFuzzerTestOneInput and fuzz_seed; it is linked
+// either with libFuzzer (clang, ./run fuzz) or with driver.c, which makes its own inputs from a fixed seed
+// (./run test).
 //
 // A target ends the program (abort, a sanitizer's report) if a promise is broken, and in no other way.
 #ifndef FUZZ_H
@@ -10,8 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-// The n-th input of the target's own corpus, made by code: writes it to buf and returns its length, at most FUZZ_SEED
-// bytes; 0: there is no such.
+// The n-th input of the target's own corpus, made by code: writes it to buf and returns its length, at most
+// FUZZ_SEED bytes; 0: there is no such.
 #define FUZZ_SEED 8192
 size_t fuzz_seed(unsigned n, uint8_t *buf);
 
@@ -51,13 +52,13 @@ static inline uint64_t fuzz_random(uint64_t *state)
 }
 
 // Says which promise was broken, and aborts.
-#define FUZZ_REQUIRE(cond, ...)                                                                                   \
-  do {                                                                                                            \
-    if (!(cond)) {                                                                                                \
-      fprintf(stderr, "fuzz: not so: " #cond ": " __VA_ARGS__);                                                   \
-      fputc('\n', stderr);                                                                                        \
-      abort();                                                                                                    \
-    }                                                                                                             \
+#define FUZZ_REQUIRE(cond, ...)                                                                              \
+  do {                                                                                                       \
+    if (!(cond)) {                                                                                           \
+      fprintf(stderr, "fuzz: not so: " #cond ": " __VA_ARGS__);                                              \
+      fputc('\n', stderr);                                                                                   \
+      abort();                                                                                               \
+    }                                                                                                        \
   } while (0)
 
 #endif

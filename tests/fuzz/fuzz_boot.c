@@ -1,5 +1,5 @@
-// Kernel images of any content: no loader may read or write outside, and each answer is a start inside RAM or one
-// line of text. With the first byte of the input odd, its second half is an initrd.
+// Kernel images of any content: no loader may read or write outside, and each answer is a start inside RAM or
+// one line of text. With the first byte of the input odd, its second half is an initrd.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +49,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
   int fd = file(path, data + 1, kernel), fd2 = file(second, data + 1 + kernel, len - 1 - kernel);
   if (!acpi_build(&acpi, &b, &e))
     abort();
-  struct boot_request rq = {.kernel = path, .initrd = two ? second : NULL, .append = data[0] & 2 ? "a b" : NULL,
-                            .board = &b, .acpi = &acpi, .vga_text = data[0] & 4, .mem = {fuzz_write, ram}};
+  struct boot_request rq = {.kernel = path,
+                            .initrd = two ? second : NULL,
+                            .append = data[0] & 2 ? "a b" : NULL,
+                            .board = &b,
+                            .acpi = &acpi,
+                            .vga_text = data[0] & 4,
+                            .mem = {fuzz_write, ram}};
   bool ok = boot_load(&rq, &st, &e);
   FUZZ_REQUIRE(!ok || st.rip < FUZZ_RAM, "entry %llx", (unsigned long long)st.rip);
   FUZZ_REQUIRE(ok || (e.text[0] && !strchr(e.text, '\n')), "\"%s\"", e.text);

@@ -1,5 +1,6 @@
-// Drives under any sequence of commands: ATA and ATAPI by PIO and by bus master, virtio-blk and virtio-rng with any
-// rings. Promises: none leads outside of the images, the buffers or the guest's RAM, and none holds the machine.
+// Drives under any sequence of commands: ATA and ATAPI by PIO and by bus master, virtio-blk and virtio-rng
+// with any rings. Promises: none leads outside of the images, the buffers or the guest's RAM, and none holds
+// the machine.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ static unsigned place(struct machine *m, uint8_t devfn[4])
       for (unsigned b = 0; b < 6; b++)
         if (f->bar[b].size)
           board_pci(m, (uint8_t)i, (uint8_t)(0x10 + 4 * b), 4,
-                   f->bar[b].io ? VIRTIO + 0x100 * n : VIRTIO_MEM + 0x1000000 * n + 0x100000 * b);
+                    f->bar[b].io ? VIRTIO + 0x100 * n : VIRTIO_MEM + 0x1000000 * n + 0x100000 * b);
       board_pci(m, (uint8_t)i, 4, 2, 7);
       devfn[n++] = (uint8_t)i;
     } else if (f == &m->pc.ide->pci) {
@@ -62,9 +63,9 @@ static unsigned place(struct machine *m, uint8_t devfn[4])
 
 static void ata(struct machine *m, struct fuzz_in *in, unsigned how)
 {
-  static const uint8_t commands[] = {0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0x25, 0x35,
-                                     0xec, 0xa1, 0xa0, 0xef, 0xe7, 0xea, 0x91, 0x90, 0x08, 0x40, 0x42, 0xf8, 0x27,
-                                     0xe0, 0xe1, 0xe5, 0xe6, 0x06, 0xb0, 0x3d, 0xce, 0x00, 0x70};
+  static const uint8_t commands[] = {0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0x25,
+                                     0x35, 0xec, 0xa1, 0xa0, 0xef, 0xe7, 0xea, 0x91, 0x90, 0x08, 0x40, 0x42,
+                                     0xf8, 0x27, 0xe0, 0xe1, 0xe5, 0xe6, 0x06, 0xb0, 0x3d, 0xce, 0x00, 0x70};
   uint16_t p = ports[how & 1];
   board_out(m, p + 6, 1, (uint32_t)fuzz_take(in, 1));
   for (unsigned r = 1; r < 6; r++) {
@@ -77,8 +78,9 @@ static void ata(struct machine *m, struct fuzz_in *in, unsigned how)
 
 static void packet(struct machine *m, struct fuzz_in *in, unsigned how)
 {
-  static const uint8_t opcodes[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0xa8, 0xbe, 0xb9, 0x43, 0x46, 0x4a, 0x51,
-                                    0x52, 0x5a, 0x1a, 0xad, 0xbd, 0x42, 0x55, 0x2b, 0x35, 0x23, 0xa4, 0xac, 0xbb};
+  static const uint8_t opcodes[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0xa8, 0xbe,
+                                    0xb9, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x5a, 0x1a, 0xad,
+                                    0xbd, 0x42, 0x55, 0x2b, 0x35, 0x23, 0xa4, 0xac, 0xbb};
   uint16_t p = ports[how & 1];
   board_out(m, p + 6, 1, how & 4 ? 0x10 : 0);
   board_out(m, p + 1, 1, how >> 1 & 1); // DMA
@@ -138,7 +140,8 @@ static void queue(struct machine *m, struct fuzz_in *in, unsigned how, struct ri
 static void chain(struct machine *m, struct fuzz_in *in, unsigned how, struct ring *r)
 {
   unsigned n = 1 + (unsigned)fuzz_take(in, 1) % 6, first = (unsigned)fuzz_take(in, 1) & 31;
-  uint32_t header[4] = {(uint32_t)fuzz_take(in, 1) % 16, 0, (uint32_t)fuzz_take(in, 2) & (how & 2 ? 0xffff : 0x7ff), 0};
+  uint32_t header[4] = {(uint32_t)fuzz_take(in, 1) % 16, 0,
+                        (uint32_t)fuzz_take(in, 2) & (how & 2 ? 0xffff : 0x7ff), 0};
   uint32_t head_at = BUFFERS + (first & 7) * 16;
   board_poke(m, head_at, header, 16);
   uint32_t table = how & 4 ? r->base + 0x3000 : r->base; // indirect
@@ -147,7 +150,10 @@ static void chain(struct machine *m, struct fuzz_in *in, unsigned how, struct ri
       uint64_t addr;
       uint32_t len;
       uint16_t flags, next;
-    } d = {.addr = i == 0 ? head_at : BUFFERS + 0x1000 * (1 + i), .len = i == 0 ? 16 : i + 1 == n ? 1 : 512u << (how & 3)};
+    } d = {.addr = i == 0 ? head_at : BUFFERS + 0x1000 * (1 + i),
+           .len = i == 0       ? 16
+                  : i + 1 == n ? 1
+                               : 512u << (how & 3)};
     uint8_t odd = (uint8_t)fuzz_take(in, 1);
     d.flags = (i + 1 < n ? 1 : 0) | (i && ((how & 8) || i + 1 == n) ? 2 : 0);
     d.next = (uint16_t)((how & 4 ? 0 : first) + i + 1);
@@ -177,7 +183,8 @@ static void chain(struct machine *m, struct fuzz_in *in, unsigned how, struct ri
   board_poke(m, avail, head, 4);
 }
 
-static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ring rings[4], unsigned rings_there)
+static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ring rings[4],
+                unsigned rings_there)
 {
   unsigned how = (unsigned)fuzz_take(in, 1), size = 1u << (how >> 6);
   struct ring *r = &rings[rings_there ? (how & 1) % rings_there : 0];
@@ -201,7 +208,8 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ri
     board_out(m, how & 1 ? 0x376 : 0x3f6, 1, (uint32_t)fuzz_take(in, 1));
     break;
   case STEP_REGISTER:
-    board_access(m, TXN_IO, ports[how & 1] + (how >> 1 & 7), size > 4 ? 4 : size, how & 0x10, fuzz_take(in, 4));
+    board_access(m, TXN_IO, ports[how & 1] + (how >> 1 & 7), size > 4 ? 4 : size, how & 0x10,
+                 fuzz_take(in, 4));
     break;
   case STEP_QUEUE:
     queue(m, in, how, r);
@@ -213,15 +221,16 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ri
     board_out(m, r->port + 16, 2, how & 2 ? (uint32_t)fuzz_take(in, 2) : 0);
     break;
   case STEP_VIRTIO:
-    board_access(m, TXN_IO, r->port + (fuzz_take(in, 1) & 0x3f), size > 4 ? 4 : size, how & 2, fuzz_take(in, 4));
+    board_access(m, TXN_IO, r->port + (fuzz_take(in, 1) & 0x3f), size > 4 ? 4 : size, how & 2,
+                 fuzz_take(in, 4));
     break;
   case STEP_VIRTIO_MEM: {
     struct pci_func *f = m->pc.pci.func[board_pci_pick(m, (unsigned)fuzz_take(in, 1))];
     uint64_t off = fuzz_take(in, 2);
     for (unsigned b = 0; f && b < 6; b++)
       if (f->bar[b].active && !f->bar[b].io)
-        board_access(m, TXN_MEM, f->bar[b].region.base + (how & 4 ? off & 0x3f : off) % f->bar[b].size, size, how & 2,
-                    fuzz_take(in, size));
+        board_access(m, TXN_MEM, f->bar[b].region.base + (how & 4 ? off & 0x3f : off) % f->bar[b].size, size,
+                     how & 2, fuzz_take(in, size));
     break;
   }
   case STEP_PASS:

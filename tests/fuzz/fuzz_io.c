@@ -1,5 +1,6 @@
-// Every device of a whole machine under any sequence of port and memory accesses, configuration writes, DMA and
-// time. Promises: no access leads outside, no sequence holds the machine, and it can be reset and taken down after.
+// Every device of a whole machine under any sequence of port and memory accesses, configuration writes, DMA
+// and time. Promises: no access leads outside, no sequence holds the machine, and it can be reset and taken
+// down after.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,12 +97,14 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in)
   case STEP_PCI_WRITE:
     devfn = board_pci_pick(m, (unsigned)fuzz_take(in, 1));
     addr = fuzz_take(in, 1);
-    board_pci(m, devfn, (uint8_t)(addr & ~(uint64_t)(io_size - 1)), io_size, (uint32_t)fuzz_take(in, io_size));
+    board_pci(m, devfn, (uint8_t)(addr & ~(uint64_t)(io_size - 1)), io_size,
+              (uint32_t)fuzz_take(in, io_size));
     break;
   case STEP_PCI_BAR: // a base address that makes sense, decoding and bus mastering on
     devfn = board_pci_pick(m, (unsigned)fuzz_take(in, 1));
     addr = fuzz_take(in, 1);
-    board_pci(m, devfn, (uint8_t)(0x10 + addr % 6 * 4), 4, addr & 0x80 ? 0xc000u + (uint32_t)(addr << 4) : 0xe0000000u + (uint32_t)(addr << 20));
+    board_pci(m, devfn, (uint8_t)(0x10 + addr % 6 * 4), 4,
+              addr & 0x80 ? 0xc000u + (uint32_t)(addr << 4) : 0xe0000000u + (uint32_t)(addr << 20));
     board_pci(m, devfn, 4, 2, 7);
     break;
   case STEP_PCI_READ:

@@ -1,5 +1,5 @@
-// Command lines of any text: each is accepted, or refused in one line. Those that are accepted and name no file become
-// a machine, so that the properties of devices are read too.
+// Command lines of any text: each is accepted, or refused in one line. Those that are accepted and name no
+// file become a machine, so that the properties of devices are read too.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,8 @@ static bool harmless(const struct text_list *l, bool backend)
 {
   for (unsigned i = 0; i < l->count; i++) {
     const char *t = l->item[i];
-    if (backend ? strcmp(t, "null") && strcmp(t, "none") : strchr(t, '/') || strstr(t, "romfile") || strstr(t, "path"))
+    if (backend ? strcmp(t, "null") && strcmp(t, "none")
+                : strchr(t, '/') || strstr(t, "romfile") || strstr(t, "path"))
       return false;
   }
   return true;
@@ -98,8 +99,16 @@ static const char *const lines[] = {
     "-chardev file,id=c0,path=x -serial chardev:c0 -mon chardev=c0,mode=readline",
     "-d int,cpu_reset -D log -limit 1000 -S -no-reboot -snapshot -state-hash",
     "-accel kvm -clock host -nographic -display none -vga none -nic none -name x,process=y",
-    "-kernel k -initrd a b,c -append console=ttyS0 -bios b", "-help", "-device help", "-device VGA,help",
-    "-cpu help", "-d help", "-machine help", "disk.img", "--version", "-global x.y=z -no-acpi",
+    "-kernel k -initrd a b,c -append console=ttyS0 -bios b",
+    "-help",
+    "-device help",
+    "-device VGA,help",
+    "-cpu help",
+    "-d help",
+    "-machine help",
+    "disk.img",
+    "--version",
+    "-global x.y=z -no-acpi",
 };
 
 size_t fuzz_seed(unsigned n, uint8_t *buf)

@@ -1,10 +1,10 @@
-// Instructions against the host CPU: random forms with random and edge-case operands, run natively and on pacifica's
-// handlers; registers, flags, x87, MMX, SSE and AVX state, memory and faults must be the same.
+// Instructions against the host CPU: random forms with random and edge-case operands, run natively and on
+// pacifica's handlers; registers, flags, x87, MMX, SSE and AVX state, memory and faults must be the same.
 //
 //   insn [--cases N] [--seed S] [--only MNEMONIC] [--verbose]
 //
-// Ends with the number of cases and of mnemonics that were covered. What may differ stands in allowed[] with its
-// reason.
+// Ends with the number of cases and of mnemonics that were covered. What may differ stands in allowed[] with
+// its reason.
 #include <Zydis/Zydis.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -40,8 +40,26 @@ static uint32_t below(uint32_t n)
 
 static uint64_t edge(void)
 {
-  static const uint64_t e[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                               0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x10, 0x1f, 0x20, 0x3f, 0x40};
+  static const uint64_t e[] = {0,
+                               1,
+                               2,
+                               0x7f,
+                               0x80,
+                               0xff,
+                               0x7fff,
+                               0x8000,
+                               0xffff,
+                               0x7fffffff,
+                               0x80000000,
+                               0xffffffff,
+                               0x7fffffffffffffff,
+                               0x8000000000000000,
+                               0xffffffffffffffff,
+                               0x10,
+                               0x1f,
+                               0x20,
+                               0x3f,
+                               0x40};
   switch (below(4)) {
   case 0:
     return e[below(sizeof e / sizeof *e)];
@@ -65,7 +83,8 @@ struct allowed {
   const char *reason;
 };
 static const struct allowed allowed[] = {
-    {ZYDIS_MNEMONIC_MUL, FL_SF | FL_ZF | FL_AF | FL_PF, "undefined (APM3); worked out in C, the old flags stay"},
+    {ZYDIS_MNEMONIC_MUL, FL_SF | FL_ZF | FL_AF | FL_PF,
+     "undefined (APM3); worked out in C, the old flags stay"},
     {ZYDIS_MNEMONIC_DIV, FL_ARITH, "undefined (APM3); worked out in C, the old flags stay"},
     {ZYDIS_MNEMONIC_IDIV, FL_ARITH, "undefined (APM3); worked out in C, the old flags stay"},
     {ZYDIS_MNEMONIC_BT, FL_OF | FL_SF | FL_AF | FL_PF, "undefined (APM3); only CF is written"},
@@ -84,8 +103,8 @@ static uint32_t flags_compared(const struct generated *g, const struct test_case
 {
   ZydisMnemonic m = g->zi.mnemonic;
   uint32_t mask = FL_ARITH | FL_DF;
-  // OF after a rotation by more than 1 is undefined (APM3): it stays as it was, since the host's is another for a
-  // constant than for CL.
+  // OF after a rotation by more than 1 is undefined (APM3): it stays as it was, since the host's is another
+  // for a constant than for CL.
   if (m == ZYDIS_MNEMONIC_ROL || m == ZYDIS_MNEMONIC_ROR) {
     uint64_t n = g->zo[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? g->zo[1].imm.value.u : t->in.r[1];
     if ((n & (g->zo[0].size == 64 ? 63 : 31)) > 1)
@@ -99,9 +118,9 @@ static uint32_t flags_compared(const struct generated *g, const struct test_case
   return mask;
 }
 
-// After an unmasked SIMD exception. Pacifica's host runs with all exceptions masked, so that two things cannot be
-// known: whether a result that overflows or underflows would be exact once its exponent is scaled (PE), and which
-// flags the later steps of DPPS and DPPD would have left out.
+// After an unmasked SIMD exception. Pacifica's host runs with all exceptions masked, so that two things
+// cannot be known: whether a result that overflows or underflows would be exact once its exponent is scaled
+// (PE), and which flags the later steps of DPPS and DPPD would have left out.
 static uint32_t mxcsr_compared(const struct generated *g, const struct state *host, int sig)
 {
   if (!sig)
@@ -252,11 +271,23 @@ static int gpr(ZydisRegister r)
 
 static uint64_t float_bits(void)
 {
-  static const uint32_t f[] = {0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
-                               0x00000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x4b000000};
-  static const uint64_t d[] = {0, 1ull << 63, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000,
-                               0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001, 1, 0x000fffffffffffff,
-                               0x0010000000000000, 0x7fefffffffffffff, 0x43e0000000000000, 0xc3e0000000000000,
+  static const uint32_t f[] = {0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000,
+                               0xff800000, 0x7fc00000, 0x7f800001, 0x00000001, 0x007fffff,
+                               0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x4b000000};
+  static const uint64_t d[] = {0,
+                               1ull << 63,
+                               0x3ff0000000000000,
+                               0xbff0000000000000,
+                               0x7ff0000000000000,
+                               0xfff0000000000000,
+                               0x7ff8000000000000,
+                               0x7ff0000000000001,
+                               1,
+                               0x000fffffffffffff,
+                               0x0010000000000000,
+                               0x7fefffffffffffff,
+                               0x43e0000000000000,
+                               0xc3e0000000000000,
                                0x41e0000000000000};
   switch (below(5)) {
   case 0:
@@ -429,9 +460,9 @@ static void generate(struct test_case *t, struct generated *g)
 
 // ---- pacifica's side ----
 
-#define RAM_SIZE    (1u << 20)
-#define RAM_TABLES  0x1000u
-#define RAM_WINDOW  0x10000u
+#define RAM_SIZE   (1u << 20)
+#define RAM_TABLES 0x1000u
+#define RAM_WINDOW 0x10000u
 
 struct side {
   struct ram ram;
@@ -462,8 +493,15 @@ static bool side_init(struct side *s, struct err *e)
   s->host = host_code_new(e);
   if (!s->host)
     return false;
-  struct cpu_env env = {.bus = &s->bus, .clock = &s->clock, .log = &s->log, .model = model, .ns_shift = 4,
-                        .tsc_hz = 1000000000, .all = s->all, .cpus = 1, .host = s->host};
+  struct cpu_env env = {.bus = &s->bus,
+                        .clock = &s->clock,
+                        .log = &s->log,
+                        .model = model,
+                        .ns_shift = 4,
+                        .tsc_hz = 1000000000,
+                        .all = s->all,
+                        .cpus = 1,
+                        .host = s->host};
   s->cpu = s->all[0] = cpu_new(&env, e);
   if (!s->cpu)
     return false;
@@ -563,7 +601,8 @@ static void side_run(struct side *s, const struct test_case *t, struct state *ou
 
 // ---- comparison ----
 
-static void complain(const struct test_case *t, const char *what, const char *fmt, uint64_t here, uint64_t there)
+static void complain(const struct test_case *t, const char *what, const char *fmt, uint64_t here,
+                     uint64_t there)
 {
   char text[128];
   decode_text(t->wide ? MODE_CS64 : MODE_CS32, CODE_BASE, t->bytes, t->len, text, sizeof text);
@@ -709,6 +748,7 @@ int main(int argc, char **argv)
     covered += seen[m] != 0;
     failing += bad[m] != 0;
   }
-  printf("%" PRIu64 " cases, seed %" PRIu64 ", %u mnemonics, %u of them differ\n", cases, seed, covered, failing);
+  printf("%" PRIu64 " cases, seed %" PRIu64 ", %u mnemonics, %u of them differ\n", cases, seed, covered,
+         failing);
   return wrong != 0;
 }

@@ -16,7 +16,7 @@ static struct {
   struct test_case *cases;
   unsigned n, at;
   bool running;
-  greg_t home[NGREG];      // the context to go back to
+  greg_t home[NGREG]; // the context to go back to
   uint8_t home_fp[576 + 256];
 } batch;
 

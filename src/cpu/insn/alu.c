@@ -8,132 +8,146 @@
 #include "cpu/insn/hot.h"
 
 // value_NAME_BITS: the operation on values; sets the flags.
-#define VALUE2(name, bits, sfx, let)                                                                \
-  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b) \
-  {                                                                                                 \
-    uint16_t f;                                                                                     \
-    __asm__(#name sfx " %2,%0\n\tlahf\n\tseto %%al" : "+" let(a), "=&a"(f) : let(b) : "cc");        \
-    c->fl = f;                                                                                      \
-    return a;                                                                                       \
+#define VALUE2(name, bits, sfx, let)                                                                         \
+  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b)      \
+  {                                                                                                          \
+    uint16_t f;                                                                                              \
+    __asm__(#name sfx " %2,%0\n\tlahf\n\tseto %%al" : "+" let(a), "=&a"(f) : let(b) : "cc");                 \
+    c->fl = f;                                                                                               \
+    return a;                                                                                                \
   }
 // With carry in: bit 8 of fl.
-#define VALUE2C(name, bits, sfx, let)                                                               \
-  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b) \
-  {                                                                                                 \
-    uint16_t f = c->fl;                                                                             \
-    __asm__("btw $8,%w1\n\t" #name sfx " %2,%0\n\tlahf\n\tseto %%al"                                \
-            : "+&" let(a), "+&a"(f) : let(b) : "cc");                                               \
-    c->fl = f;                                                                                      \
-    return a;                                                                                       \
+#define VALUE2C(name, bits, sfx, let)                                                                        \
+  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b)      \
+  {                                                                                                          \
+    uint16_t f = c->fl;                                                                                      \
+    __asm__("btw $8,%w1\n\t" #name sfx " %2,%0\n\tlahf\n\tseto %%al"                                         \
+            : "+&" let(a), "+&a"(f)                                                                          \
+            : let(b)                                                                                         \
+            : "cc");                                                                                         \
+    c->fl = f;                                                                                               \
+    return a;                                                                                                \
   }
 // Flags only.
-#define VALUE2F(name, bits, sfx, let)                                                               \
-  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b) \
-  {                                                                                                 \
-    uint16_t f;                                                                                     \
-    __asm__(#name sfx " %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : let(a), let(b) : "cc");            \
-    c->fl = f;                                                                                      \
-    return a;                                                                                       \
+#define VALUE2F(name, bits, sfx, let)                                                                        \
+  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b)      \
+  {                                                                                                          \
+    uint16_t f;                                                                                              \
+    __asm__(#name sfx " %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : let(a), let(b) : "cc");                     \
+    c->fl = f;                                                                                               \
+    return a;                                                                                                \
   }
 
-#define HOT_R(name, bits)                                                                           \
-  static void name##_rr_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm)));   \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_ri_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), (uint##bits##_t)op->imm)); \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_rm_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), v));                      \
-    NEXT(c, op);                                                                                    \
+#define HOT_R(name, bits)                                                                                    \
+  static void name##_rr_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm)));            \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_ri_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), (uint##bits##_t)op->imm));         \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_rm_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    SET##bits(c, op->reg, value_##name##_##bits(c, REG##bits(c, op->reg), v));                               \
+    NEXT(c, op);                                                                                             \
   }
 // Read, modify, write: the flags change only once the write went through.
-#define HOT_M(name, bits)                                                                           \
-  static void name##_mr_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_RW, la);                                                                \
-    RMW_LOAD(c, op, bits, v, la);                                                                   \
-    uint16_t old = c->fl;                                                                           \
-    v = value_##name##_##bits(c, v, REG##bits(c, op->reg));                                         \
-    RMW_STORE(c, op, bits, la, v, old);                                                             \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_mi_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_RW, la);                                                                \
-    RMW_LOAD(c, op, bits, v, la);                                                                   \
-    uint16_t old = c->fl;                                                                           \
-    v = value_##name##_##bits(c, v, (uint##bits##_t)op->imm);                                       \
-    RMW_STORE(c, op, bits, la, v, old);                                                             \
-    NEXT(c, op);                                                                                    \
+#define HOT_M(name, bits)                                                                                    \
+  static void name##_mr_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_RW, la);                                                                         \
+    RMW_LOAD(c, op, bits, v, la);                                                                            \
+    uint16_t old = c->fl;                                                                                    \
+    v = value_##name##_##bits(c, v, REG##bits(c, op->reg));                                                  \
+    RMW_STORE(c, op, bits, la, v, old);                                                                      \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_mi_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_RW, la);                                                                         \
+    RMW_LOAD(c, op, bits, v, la);                                                                            \
+    uint16_t old = c->fl;                                                                                    \
+    v = value_##name##_##bits(c, v, (uint##bits##_t)op->imm);                                                \
+    RMW_STORE(c, op, bits, la, v, old);                                                                      \
+    NEXT(c, op);                                                                                             \
   }
 // Compare-like: nothing is written.
-#define HOT_F(name, bits)                                                                           \
-  static void name##_rr_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    value_##name##_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm));                          \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_ri_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    value_##name##_##bits(c, REG##bits(c, op->reg), (uint##bits##_t)op->imm);                       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_rm_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    value_##name##_##bits(c, REG##bits(c, op->reg), v);                                             \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_mr_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    value_##name##_##bits(c, v, REG##bits(c, op->reg));                                             \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_mi_##bits(struct cpu *c, const struct op *op)                                  \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    value_##name##_##bits(c, v, (uint##bits##_t)op->imm);                                           \
-    NEXT(c, op);                                                                                    \
+#define HOT_F(name, bits)                                                                                    \
+  static void name##_rr_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    value_##name##_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm));                                   \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_ri_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    value_##name##_##bits(c, REG##bits(c, op->reg), (uint##bits##_t)op->imm);                                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_rm_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    value_##name##_##bits(c, REG##bits(c, op->reg), v);                                                      \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_mr_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    value_##name##_##bits(c, v, REG##bits(c, op->reg));                                                      \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_mi_##bits(struct cpu *c, const struct op *op)                                           \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    value_##name##_##bits(c, v, (uint##bits##_t)op->imm);                                                    \
+    NEXT(c, op);                                                                                             \
   }
-#define HOT_ROW(name, bits) {name##_rr_##bits, name##_ri_##bits, name##_rm_##bits, name##_mr_##bits, name##_mi_##bits}
-#define HOT_TABLE(name)                                                                             \
-  static op_fn *const name##_fns[4][5] = {HOT_ROW(name, 8), HOT_ROW(name, 16), HOT_ROW(name, 32), HOT_ROW(name, 64)};
+#define HOT_ROW(name, bits)                                                                                  \
+  {                                                                                                          \
+    name##_rr_##bits, name##_ri_##bits, name##_rm_##bits, name##_mr_##bits, name##_mi_##bits                 \
+  }
+#define HOT_TABLE(name)                                                                                      \
+  static op_fn *const name##_fns[4][5] = {HOT_ROW(name, 8), HOT_ROW(name, 16), HOT_ROW(name, 32),            \
+                                          HOT_ROW(name, 64)};
 
-#define FAMILY_RM(name)                                                                             \
-  VALUE2(name, 8, "b", "q") VALUE2(name, 16, "w", "r") VALUE2(name, 32, "l", "r") VALUE2(name, 64, "q", "r") \
-  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64)                                    \
-  HOT_M(name, 8) HOT_M(name, 16) HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
-#define FAMILY_RMC(name)                                                                            \
-  VALUE2C(name, 8, "b", "q") VALUE2C(name, 16, "w", "r") VALUE2C(name, 32, "l", "r") VALUE2C(name, 64, "q", "r") \
-  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64)                                    \
-  HOT_M(name, 8) HOT_M(name, 16) HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
-#define FAMILY_F(name)                                                                              \
-  VALUE2F(name, 8, "b", "q") VALUE2F(name, 16, "w", "r") VALUE2F(name, 32, "l", "r") VALUE2F(name, 64, "q", "r") \
-  HOT_F(name, 8) HOT_F(name, 16) HOT_F(name, 32) HOT_F(name, 64) HOT_TABLE(name)
+#define FAMILY_RM(name)                                                                                      \
+  VALUE2(name, 8, "b", "q")                                                                                  \
+  VALUE2(name, 16, "w", "r")                                                                                 \
+  VALUE2(name, 32, "l", "r")                                                                                 \
+  VALUE2(name, 64, "q", "r")                                                                                 \
+  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16)              \
+      HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
+#define FAMILY_RMC(name)                                                                                     \
+  VALUE2C(name, 8, "b", "q")                                                                                 \
+  VALUE2C(name, 16, "w", "r")                                                                                \
+  VALUE2C(name, 32, "l", "r")                                                                                \
+  VALUE2C(name, 64, "q", "r")                                                                                \
+  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16)              \
+      HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
+#define FAMILY_F(name)                                                                                       \
+  VALUE2F(name, 8, "b", "q")                                                                                 \
+  VALUE2F(name, 16, "w", "r")                                                                                \
+  VALUE2F(name, 32, "l", "r")                                                                                \
+  VALUE2F(name, 64, "q", "r") HOT_F(name, 8) HOT_F(name, 16) HOT_F(name, 32) HOT_F(name, 64) HOT_TABLE(name)
 
 FAMILY_RM(add)
 FAMILY_RM(or)
@@ -171,10 +185,10 @@ static bool select_alu(struct op *op, const struct op_source *s, op_fn *const fn
   return true;
 }
 
-#define SELECT(name)                                                                                \
-  bool select_##name(struct op *op, const struct op_source *s)                                      \
-  {                                                                                                 \
-    return select_alu(op, s, name##_fns);                                                           \
+#define SELECT(name)                                                                                         \
+  bool select_##name(struct op *op, const struct op_source *s)                                               \
+  {                                                                                                          \
+    return select_alu(op, s, name##_fns);                                                                    \
   }
 SELECT(add)
 SELECT(or)
@@ -200,52 +214,56 @@ enum alu_form alu_form(const struct op *op)
 
 #define KEEP_CF 0x100 // the bit of fl that INC and DEC leave alone
 
-#define VALUE1(name, bits, sfx, let, keep)                                                          \
-  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a)               \
-  {                                                                                                 \
-    uint16_t f;                                                                                     \
-    __asm__(#name sfx " %0\n\tlahf\n\tseto %%al" : "+" let(a), "=&a"(f) : : "cc");                  \
-    c->fl = (f & ~(keep)) | (c->fl & (keep));                                                       \
-    return a;                                                                                       \
+#define VALUE1(name, bits, sfx, let, keep)                                                                   \
+  static inline uint##bits##_t value_##name##_##bits(struct cpu *c, uint##bits##_t a)                        \
+  {                                                                                                          \
+    uint16_t f;                                                                                              \
+    __asm__(#name sfx " %0\n\tlahf\n\tseto %%al" : "+" let(a), "=&a"(f) : : "cc");                           \
+    c->fl = (f & ~(keep)) | (c->fl & (keep));                                                                \
+    return a;                                                                                                \
   }
-#define VALUE1_NOT(bits)                                                                            \
-  static inline uint##bits##_t value_not_##bits(struct cpu *c, uint##bits##_t a)                    \
-  {                                                                                                 \
-    return ~a;                                                                                      \
+#define VALUE1_NOT(bits)                                                                                     \
+  static inline uint##bits##_t value_not_##bits(struct cpu *c, uint##bits##_t a)                             \
+  {                                                                                                          \
+    return ~a;                                                                                               \
   }
-#define HOT_1(name, bits)                                                                           \
-  static void name##_r_##bits(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    SET##bits(c, op->rm, value_##name##_##bits(c, REG##bits(c, op->rm)));                           \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_m_##bits(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_RW, la);                                                                \
-    RMW_LOAD(c, op, bits, v, la);                                                                   \
-    uint16_t old = c->fl;                                                                           \
-    v = value_##name##_##bits(c, v);                                                                \
-    RMW_STORE(c, op, bits, la, v, old);                                                             \
-    NEXT(c, op);                                                                                    \
+#define HOT_1(name, bits)                                                                                    \
+  static void name##_r_##bits(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    SET##bits(c, op->rm, value_##name##_##bits(c, REG##bits(c, op->rm)));                                    \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_m_##bits(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_RW, la);                                                                         \
+    RMW_LOAD(c, op, bits, v, la);                                                                            \
+    uint16_t old = c->fl;                                                                                    \
+    v = value_##name##_##bits(c, v);                                                                         \
+    RMW_STORE(c, op, bits, la, v, old);                                                                      \
+    NEXT(c, op);                                                                                             \
   }
-#define FAMILY_1(name, keep)                                                                        \
-  VALUE1(name, 8, "b", "q", keep) VALUE1(name, 16, "w", "r", keep) VALUE1(name, 32, "l", "r", keep)  \
-  VALUE1(name, 64, "q", "r", keep) FAMILY_1H(name)
-#define FAMILY_1H(name)                                                                             \
-  HOT_1(name, 8) HOT_1(name, 16) HOT_1(name, 32) HOT_1(name, 64)                                    \
-  bool select_##name(struct op *op, const struct op_source *s)                                      \
-  {                                                                                                 \
-    static op_fn *const fns[4][2] = {{name##_r_8, name##_m_8}, {name##_r_16, name##_m_16},          \
-                                     {name##_r_32, name##_m_32}, {name##_r_64, name##_m_64}};       \
-    const ZydisDecodedOperand *d = &s->zo[0];                                                       \
-    unsigned z = d->size == 8 ? 0 : d->size == 16 ? 1 : d->size == 32 ? 2 : 3;                      \
-    op->osz = z;                                                                                    \
-    if (d->type == ZYDIS_OPERAND_TYPE_REGISTER)                                                     \
-      op->rm = decode_reg(d->reg.value);                                                            \
-    op->fn = fns[z][d->type == ZYDIS_OPERAND_TYPE_MEMORY];                                          \
-    return true;                                                                                    \
+#define FAMILY_1(name, keep)                                                                                 \
+  VALUE1(name, 8, "b", "q", keep)                                                                            \
+  VALUE1(name, 16, "w", "r", keep)                                                                           \
+  VALUE1(name, 32, "l", "r", keep) VALUE1(name, 64, "q", "r", keep) FAMILY_1H(name)
+#define FAMILY_1H(name)                                                                                      \
+  HOT_1(name, 8)                                                                                             \
+  HOT_1(name, 16)                                                                                            \
+  HOT_1(name, 32) HOT_1(name, 64) bool select_##name(struct op *op, const struct op_source *s)               \
+  {                                                                                                          \
+    static op_fn *const fns[4][2] = {{name##_r_8, name##_m_8},                                               \
+                                     {name##_r_16, name##_m_16},                                             \
+                                     {name##_r_32, name##_m_32},                                             \
+                                     {name##_r_64, name##_m_64}};                                            \
+    const ZydisDecodedOperand *d = &s->zo[0];                                                                \
+    unsigned z = d->size == 8 ? 0 : d->size == 16 ? 1 : d->size == 32 ? 2 : 3;                               \
+    op->osz = z;                                                                                             \
+    if (d->type == ZYDIS_OPERAND_TYPE_REGISTER)                                                              \
+      op->rm = decode_reg(d->reg.value);                                                                     \
+    op->fn = fns[z][d->type == ZYDIS_OPERAND_TYPE_MEMORY];                                                   \
+    return true;                                                                                             \
   }
 
 FAMILY_1(inc, KEEP_CF)
@@ -255,45 +273,45 @@ VALUE1_NOT(8)
 VALUE1_NOT(16)
 VALUE1_NOT(32)
 VALUE1_NOT(64)
-FAMILY_1H(not)
+FAMILY_1H(not )
 
 // ---- IMUL r, r/m and r, r/m, imm ----
 
-#define IMUL(bits, sfx)                                                                             \
-  static inline uint##bits##_t value_imul_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b) \
-  {                                                                                                 \
-    uint16_t f;                                                                                     \
-    __asm__("imul" sfx " %2,%0\n\tlahf\n\tseto %%al" : "+r"(a), "=&a"(f) : "r"(b) : "cc");          \
-    c->fl = f;                                                                                      \
-    return a;                                                                                       \
-  }                                                                                                 \
-  static void imul_rr_##bits(struct cpu *c, const struct op *op)                                    \
-  {                                                                                                 \
-    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm)));       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void imul_rm_##bits(struct cpu *c, const struct op *op)                                    \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->reg), v));                          \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void imul_rri_##bits(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->rm), (uint##bits##_t)op->imm));     \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void imul_rmi_##bits(struct cpu *c, const struct op *op)                                   \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    SET##bits(c, op->reg, value_imul_##bits(c, v, (uint##bits##_t)op->imm));                        \
-    NEXT(c, op);                                                                                    \
+#define IMUL(bits, sfx)                                                                                      \
+  static inline uint##bits##_t value_imul_##bits(struct cpu *c, uint##bits##_t a, uint##bits##_t b)          \
+  {                                                                                                          \
+    uint16_t f;                                                                                              \
+    __asm__("imul" sfx " %2,%0\n\tlahf\n\tseto %%al" : "+r"(a), "=&a"(f) : "r"(b) : "cc");                   \
+    c->fl = f;                                                                                               \
+    return a;                                                                                                \
+  }                                                                                                          \
+  static void imul_rr_##bits(struct cpu *c, const struct op *op)                                             \
+  {                                                                                                          \
+    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->reg), REG##bits(c, op->rm)));                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void imul_rm_##bits(struct cpu *c, const struct op *op)                                             \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->reg), v));                                   \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void imul_rri_##bits(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    SET##bits(c, op->reg, value_imul_##bits(c, REG##bits(c, op->rm), (uint##bits##_t)op->imm));              \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void imul_rmi_##bits(struct cpu *c, const struct op *op)                                            \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    SET##bits(c, op->reg, value_imul_##bits(c, v, (uint##bits##_t)op->imm));                                 \
+    NEXT(c, op);                                                                                             \
   }
 IMUL(16, "w")
 IMUL(32, "l")

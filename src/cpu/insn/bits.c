@@ -80,22 +80,22 @@ bool x_btc(struct cpu *c, const struct op *op)
 
 // ---- BSF, BSR: the destination keeps its value if the source is 0, as the host has it ----
 
-#define SCAN(name)                                                                                  \
-  bool x_##name(struct cpu *c, const struct op *op)                                                 \
-  {                                                                                                 \
-    uint64_t v, d = c->r[op->reg / 8];                                                              \
-    uint16_t f;                                                                                     \
-    if (!rm_get(c, op, op->osz, &v))                                                                \
-      return false;                                                                                 \
-    if (op->osz == 1)                                                                               \
-      __asm__(#name "w %w2,%w0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");          \
-    else if (op->osz == 2)                                                                          \
-      __asm__(#name "l %k2,%k0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");          \
-    else                                                                                            \
-      __asm__(#name "q %2,%0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");            \
-    c->r[op->reg / 8] = d;                                                                          \
-    c->fl = f;                                                                                      \
-    return true;                                                                                    \
+#define SCAN(name)                                                                                           \
+  bool x_##name(struct cpu *c, const struct op *op)                                                          \
+  {                                                                                                          \
+    uint64_t v, d = c->r[op->reg / 8];                                                                       \
+    uint16_t f;                                                                                              \
+    if (!rm_get(c, op, op->osz, &v))                                                                         \
+      return false;                                                                                          \
+    if (op->osz == 1)                                                                                        \
+      __asm__(#name "w %w2,%w0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");                   \
+    else if (op->osz == 2)                                                                                   \
+      __asm__(#name "l %k2,%k0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");                   \
+    else                                                                                                     \
+      __asm__(#name "q %2,%0\n\tlahf\n\tseto %%al" : "+r"(d), "=&a"(f) : "r"(v) : "cc");                     \
+    c->r[op->reg / 8] = d;                                                                                   \
+    c->fl = f;                                                                                               \
+    return true;                                                                                             \
   }
 SCAN(bsf)
 SCAN(bsr)

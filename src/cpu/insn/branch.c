@@ -1,7 +1,7 @@
 // Near branches: JMP, Jcc, CALL, RET, LOOPcc, JrCXZ. APM3 chapter 3.
 //
-// Handlers serve 64-bit code and flat 32-bit code; the exec functions serve everything else, with the check of
-// the target against the limit of CS.
+// Handlers serve 64-bit code and flat 32-bit code; the exec functions serve everything else, with the check
+// of the target against the limit of CS.
 #include "cpu/insn/branch.h"
 
 #include "cpu/insn/hot.h"
@@ -32,18 +32,18 @@ static void jmp_32(struct cpu *c, const struct op *op)
   return go_direct(c, (uint32_t)(c->r[REG_IP] + op->imm), 0);
 }
 
-#define JCC(cc, CC)                                                                                 \
-  static void j##cc##_64(struct cpu *c, const struct op *op)                                        \
-  {                                                                                                 \
-    if (cond_##cc(c))                                                                               \
-      return go_direct(c, c->r[REG_IP] + op->imm, 0);                                               \
-    return go_direct(c, c->r[REG_IP] + op->off + op->len, 1);                                       \
-  }                                                                                                 \
-  static void j##cc##_32(struct cpu *c, const struct op *op)                                        \
-  {                                                                                                 \
-    if (cond_##cc(c))                                                                               \
-      return go_direct(c, (uint32_t)(c->r[REG_IP] + op->imm), 0);                                   \
-    return go_direct(c, (uint32_t)(c->r[REG_IP] + op->off + op->len), 1);                           \
+#define JCC(cc, CC)                                                                                          \
+  static void j##cc##_64(struct cpu *c, const struct op *op)                                                 \
+  {                                                                                                          \
+    if (cond_##cc(c))                                                                                        \
+      return go_direct(c, c->r[REG_IP] + op->imm, 0);                                                        \
+    return go_direct(c, c->r[REG_IP] + op->off + op->len, 1);                                                \
+  }                                                                                                          \
+  static void j##cc##_32(struct cpu *c, const struct op *op)                                                 \
+  {                                                                                                          \
+    if (cond_##cc(c))                                                                                        \
+      return go_direct(c, (uint32_t)(c->r[REG_IP] + op->imm), 0);                                            \
+    return go_direct(c, (uint32_t)(c->r[REG_IP] + op->off + op->len), 1);                                    \
   }
 CONDITIONS(JCC)
 
@@ -147,15 +147,15 @@ static unsigned branch_osz(const struct op_source *s)
   return s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
 }
 
-#define SELECT_JCC(cc, CC)                                                                          \
-  bool select_j##cc(struct op *op, const struct op_source *s)                                       \
-  {                                                                                                 \
-    op->osz = branch_osz(s);                                                                        \
-    enum width w = width_of(s);                                                                     \
-    if (w == W_ANY)                                                                                 \
-      return false;                                                                                 \
-    op->fn = w == W_64 ? j##cc##_64 : j##cc##_32;                                                   \
-    return true;                                                                                    \
+#define SELECT_JCC(cc, CC)                                                                                   \
+  bool select_j##cc(struct op *op, const struct op_source *s)                                                \
+  {                                                                                                          \
+    op->osz = branch_osz(s);                                                                                 \
+    enum width w = width_of(s);                                                                              \
+    if (w == W_ANY)                                                                                          \
+      return false;                                                                                          \
+    op->fn = w == W_64 ? j##cc##_64 : j##cc##_32;                                                            \
+    return true;                                                                                             \
   }
 CONDITIONS(SELECT_JCC)
 
@@ -221,8 +221,8 @@ static bool branch_to(struct cpu *c, const struct op *op, uint64_t to)
 static bool condition(const struct cpu *c, unsigned row)
 {
   switch (row) {
-#define CASE(cc, CC)                                                                                \
-  case ZYDIS_MNEMONIC_J##CC:                                                                        \
+#define CASE(cc, CC)                                                                                         \
+  case ZYDIS_MNEMONIC_J##CC:                                                                                 \
     return cond_##cc(c);
     CONDITIONS(CASE)
   default:

@@ -40,8 +40,8 @@ static inline __attribute__((always_inline)) void go_indirect(struct cpu *c, uin
   c->ip = ip;
 }
 
-// Direct: through the block's own link. slot 0: taken, 1: fall-through. Only for blocks of 64-bit or flat code that are
-// no MODE_STEP blocks.
+// Direct: through the block's own link. slot 0: taken, 1: fall-through. Only for blocks of 64-bit or flat
+// code that are no MODE_STEP blocks.
 static inline __attribute__((always_inline)) void go_direct(struct cpu *c, uint64_t ip, unsigned slot)
 {
 #if OP_CHAIN
@@ -54,6 +54,7 @@ static inline __attribute__((always_inline)) void go_direct(struct cpu *c, uint6
 
 // ---- conditions, in the order of the opcode's low nibble ----
 
+// clang-format off
 static inline bool cond_o(const struct cpu *c) { return c->of; }
 static inline bool cond_b(const struct cpu *c) { return c->lah & 1; }
 static inline bool cond_z(const struct cpu *c) { return c->lah & 0x40; }
@@ -71,10 +72,16 @@ static inline bool cond_np(const struct cpu *c) { return !cond_p(c); }
 static inline bool cond_nl(const struct cpu *c) { return !cond_l(c); }
 static inline bool cond_nle(const struct cpu *c) { return !cond_le(c); }
 
+// clang-format on
+
 // X(lower case, Zydis suffix of Jcc, of CMOVcc and SETcc)
-#define CONDITIONS(X)                                                                               \
-  X(o, O) X(no, NO) X(b, B) X(nb, NB) X(z, Z) X(nz, NZ) X(be, BE) X(nbe, NBE)                       \
-  X(s, S) X(ns, NS) X(p, P) X(np, NP) X(l, L) X(nl, NL) X(le, LE) X(nle, NLE)
+#define CONDITIONS(X)                                                                                        \
+  X(o, O)                                                                                                    \
+  X(no, NO)                                                                                                  \
+  X(b, B)                                                                                                    \
+  X(nb, NB)                                                                                                  \
+  X(z, Z) X(nz, NZ) X(be, BE) X(nbe, NBE) X(s, S) X(ns, NS) X(p, P) X(np, NP) X(l, L) X(nl, NL) X(le, LE)    \
+      X(nle, NLE)
 
 // ---- sizes: X(bits, log2 of bytes, asm suffix, register letter for asm operands) ----
 #define SIZES(X) X(8, 0, "b", "q") X(16, 1, "w", "r") X(32, 2, "l", "r") X(64, 3, "q", "r")

@@ -6,8 +6,8 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
-#include "cpu/svm/intercept.h"
 #include "cpu/perfctr.h"
+#include "cpu/svm/intercept.h"
 #include "cpu/tlb.h"
 
 enum { HWCR_MON_MWAIT_DIS = 1u << 9, HWCR_MON_MWAIT_USER = 1u << 10, LINE = 64 };

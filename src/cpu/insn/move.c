@@ -1,4 +1,5 @@
-// Moves: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, PUSHA, POPA, LEAVE, NOP, sign extensions, BSWAP.
+// Moves: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, SETcc, PUSH, POP, PUSHA, POPA, LEAVE, NOP, sign
+// extensions, BSWAP.
 //
 // APM3 chapter 3. MOV, PUSH and POP with segment, control and debug registers go to their exec functions.
 #include "cpu/insn/move.h"
@@ -14,59 +15,60 @@ static unsigned size_index(const ZydisDecodedOperand *o)
 
 // ---- MOV ----
 
-#define MOV(bits, z, sfx, let)                                                                      \
-  static void mov_rr_##bits(struct cpu *c, const struct op *op)                                     \
-  {                                                                                                 \
-    SET##bits(c, op->reg, REG##bits(c, op->rm));                                                    \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void mov_ri_##bits(struct cpu *c, const struct op *op)                                     \
-  {                                                                                                 \
-    SET##bits(c, op->reg, (uint##bits##_t)op->imm);                                                 \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void mov_rm_##bits(struct cpu *c, const struct op *op)                                     \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    SET##bits(c, op->reg, v);                                                                       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void mov_mr_##bits(struct cpu *c, const struct op *op)                                     \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, bits / 8, ACC_WRITE, la);                                                             \
-    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                  \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void mov_mi_##bits(struct cpu *c, const struct op *op)                                     \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, bits / 8, ACC_WRITE, la);                                                             \
-    STORE(c, op, bits, la, (uint##bits##_t)op->imm);                                                \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  /* A 64-bit absolute address (MOV AL/AX/EAX/RAX, moffs): it stands in imm. */                     \
-  static void mov_abs_rm_##bits(struct cpu *c, const struct op *op)                                 \
-  {                                                                                                 \
-    uint64_t la = (uint64_t)op->imm + (op->ea == EA_SEG64 ? c->seg[op->seg].base : 0);              \
-    uint##bits##_t v;                                                                               \
-    LOAD(c, op, bits, v, la);                                                                       \
-    SET##bits(c, op->reg, v);                                                                       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void mov_abs_mr_##bits(struct cpu *c, const struct op *op)                                 \
-  {                                                                                                 \
-    uint64_t la = (uint64_t)op->imm + (op->ea == EA_SEG64 ? c->seg[op->seg].base : 0);              \
-    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                  \
-    NEXT(c, op);                                                                                    \
+#define MOV(bits, z, sfx, let)                                                                               \
+  static void mov_rr_##bits(struct cpu *c, const struct op *op)                                              \
+  {                                                                                                          \
+    SET##bits(c, op->reg, REG##bits(c, op->rm));                                                             \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void mov_ri_##bits(struct cpu *c, const struct op *op)                                              \
+  {                                                                                                          \
+    SET##bits(c, op->reg, (uint##bits##_t)op->imm);                                                          \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void mov_rm_##bits(struct cpu *c, const struct op *op)                                              \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    SET##bits(c, op->reg, v);                                                                                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void mov_mr_##bits(struct cpu *c, const struct op *op)                                              \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, bits / 8, ACC_WRITE, la);                                                                      \
+    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                           \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void mov_mi_##bits(struct cpu *c, const struct op *op)                                              \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, bits / 8, ACC_WRITE, la);                                                                      \
+    STORE(c, op, bits, la, (uint##bits##_t)op->imm);                                                         \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  /* A 64-bit absolute address (MOV AL/AX/EAX/RAX, moffs): it stands in imm. */                              \
+  static void mov_abs_rm_##bits(struct cpu *c, const struct op *op)                                          \
+  {                                                                                                          \
+    uint64_t la = (uint64_t)op->imm + (op->ea == EA_SEG64 ? c->seg[op->seg].base : 0);                       \
+    uint##bits##_t v;                                                                                        \
+    LOAD(c, op, bits, v, la);                                                                                \
+    SET##bits(c, op->reg, v);                                                                                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void mov_abs_mr_##bits(struct cpu *c, const struct op *op)                                          \
+  {                                                                                                          \
+    uint64_t la = (uint64_t)op->imm + (op->ea == EA_SEG64 ? c->seg[op->seg].base : 0);                       \
+    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                           \
+    NEXT(c, op);                                                                                             \
   }
 SIZES(MOV)
 
-#define MOV_ROW(bits, z, sfx, let)                                                                  \
-  {mov_rr_##bits, mov_ri_##bits, mov_rm_##bits, mov_mr_##bits, mov_mi_##bits, mov_abs_rm_##bits, mov_abs_mr_##bits},
+#define MOV_ROW(bits, z, sfx, let)                                                                           \
+  {mov_rr_##bits, mov_ri_##bits,     mov_rm_##bits,    mov_mr_##bits,                                        \
+   mov_mi_##bits, mov_abs_rm_##bits, mov_abs_mr_##bits},
 
 static bool is_seg(const ZydisDecodedOperand *o)
 {
@@ -117,8 +119,9 @@ bool select_mov(struct op *op, const struct op_source *s)
   const ZydisDecodedOperand *m = d->type == ZYDIS_OPERAND_TYPE_MEMORY   ? d
                                  : x->type == ZYDIS_OPERAND_TYPE_MEMORY ? x
                                                                         : NULL;
-  if (m && (s->mode & MODE_CS64) && m->mem.base == ZYDIS_REGISTER_NONE && m->mem.index == ZYDIS_REGISTER_NONE &&
-      m->mem.disp.has_displacement && m->mem.disp.value != (int32_t)m->mem.disp.value && op->asz == 3) {
+  if (m && (s->mode & MODE_CS64) && m->mem.base == ZYDIS_REGISTER_NONE &&
+      m->mem.index == ZYDIS_REGISTER_NONE && m->mem.disp.has_displacement &&
+      m->mem.disp.value != (int32_t)m->mem.disp.value && op->asz == 3) {
     op->imm = m->mem.disp.value;
     op->reg = decode_reg((m == d ? x : d)->reg.value);
     op->fn = fns[z][m == d ? 6 : 5];
@@ -143,32 +146,42 @@ bool select_mov(struct op *op, const struct op_source *s)
 
 // ---- MOVZX, MOVSX, MOVSXD ----
 
-#define EXTEND(name, type, from, to)                                                                \
-  static void name##_rr_##from##_##to(struct cpu *c, const struct op *op)                           \
-  {                                                                                                 \
-    SET##to(c, op->reg, (uint##to##_t)(type##from##_t)REG##from(c, op->rm));                        \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void name##_rm_##from##_##to(struct cpu *c, const struct op *op)                           \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##from##_t v;                                                                               \
-    EA(c, op, from / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, from, v, la);                                                                       \
-    SET##to(c, op->reg, (uint##to##_t)(type##from##_t)v);                                           \
-    NEXT(c, op);                                                                                    \
+#define EXTEND(name, type, from, to)                                                                         \
+  static void name##_rr_##from##_##to(struct cpu *c, const struct op *op)                                    \
+  {                                                                                                          \
+    SET##to(c, op->reg, (uint##to##_t)(type##from##_t)REG##from(c, op->rm));                                 \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void name##_rm_##from##_##to(struct cpu *c, const struct op *op)                                    \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##from##_t v;                                                                                        \
+    EA(c, op, from / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, from, v, la);                                                                                \
+    SET##to(c, op->reg, (uint##to##_t)(type##from##_t)v);                                                    \
+    NEXT(c, op);                                                                                             \
   }
-#define EXTENDS(name, type)                                                                         \
-  EXTEND(name, type, 8, 16) EXTEND(name, type, 8, 32) EXTEND(name, type, 8, 64)                     \
-  EXTEND(name, type, 16, 16) EXTEND(name, type, 16, 32) EXTEND(name, type, 16, 64)                  \
-  EXTEND(name, type, 32, 32) EXTEND(name, type, 32, 64)
+#define EXTENDS(name, type)                                                                                  \
+  EXTEND(name, type, 8, 16)                                                                                  \
+  EXTEND(name, type, 8, 32)                                                                                  \
+  EXTEND(name, type, 8, 64)                                                                                  \
+  EXTEND(name, type, 16, 16)                                                                                 \
+  EXTEND(name, type, 16, 32) EXTEND(name, type, 16, 64) EXTEND(name, type, 32, 32)                           \
+      EXTEND(name, type, 32, 64)
 EXTENDS(movzx, uint)
 EXTENDS(movsx, int)
-#define EXTEND_PAIR(name, from, to) {name##_rr_##from##_##to, name##_rm_##from##_##to}
-#define EXTEND_TABLE(name)                                                                          \
-  {{EXTEND_PAIR(name, 8, 16), EXTEND_PAIR(name, 8, 32), EXTEND_PAIR(name, 8, 64)},                  \
-   {EXTEND_PAIR(name, 16, 16), EXTEND_PAIR(name, 16, 32), EXTEND_PAIR(name, 16, 64)},               \
-   {{NULL, NULL}, EXTEND_PAIR(name, 32, 32), EXTEND_PAIR(name, 32, 64)}}
+#define EXTEND_PAIR(name, from, to)                                                                          \
+  {                                                                                                          \
+    name##_rr_##from##_##to, name##_rm_##from##_##to                                                         \
+  }
+#define EXTEND_TABLE(name)                                                                                   \
+  {                                                                                                          \
+    {EXTEND_PAIR(name, 8, 16), EXTEND_PAIR(name, 8, 32), EXTEND_PAIR(name, 8, 64)},                          \
+        {EXTEND_PAIR(name, 16, 16), EXTEND_PAIR(name, 16, 32), EXTEND_PAIR(name, 16, 64)},                   \
+    {                                                                                                        \
+      {NULL, NULL}, EXTEND_PAIR(name, 32, 32), EXTEND_PAIR(name, 32, 64)                                     \
+    }                                                                                                        \
+  }
 
 static bool select_extend(struct op *op, const struct op_source *s, op_fn *const fns[3][3][2])
 {
@@ -224,23 +237,23 @@ bool select_lea(struct op *op, const struct op_source *s)
 
 // ---- XCHG ----
 
-#define XCHG(bits, z, sfx, let)                                                                     \
-  static void xchg_rr_##bits(struct cpu *c, const struct op *op)                                    \
-  {                                                                                                 \
-    uint##bits##_t v = REG##bits(c, op->reg);                                                       \
-    SET##bits(c, op->reg, REG##bits(c, op->rm));                                                    \
-    SET##bits(c, op->rm, v);                                                                        \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void xchg_mr_##bits(struct cpu *c, const struct op *op)                                    \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_RW, la);                                                                \
-    RMW_LOAD(c, op, bits, v, la);                                                                   \
-    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                  \
-    SET##bits(c, op->reg, v);                                                                       \
-    NEXT(c, op);                                                                                    \
+#define XCHG(bits, z, sfx, let)                                                                              \
+  static void xchg_rr_##bits(struct cpu *c, const struct op *op)                                             \
+  {                                                                                                          \
+    uint##bits##_t v = REG##bits(c, op->reg);                                                                \
+    SET##bits(c, op->reg, REG##bits(c, op->rm));                                                             \
+    SET##bits(c, op->rm, v);                                                                                 \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void xchg_mr_##bits(struct cpu *c, const struct op *op)                                             \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_RW, la);                                                                         \
+    RMW_LOAD(c, op, bits, v, la);                                                                            \
+    STORE(c, op, bits, la, REG##bits(c, op->reg));                                                           \
+    SET##bits(c, op->reg, v);                                                                                \
+    NEXT(c, op);                                                                                             \
   }
 SIZES(XCHG)
 #define XCHG_ROW(bits, z, sfx, let) {xchg_rr_##bits, xchg_mr_##bits},
@@ -264,50 +277,49 @@ bool select_xchg(struct op *op, const struct op_source *s)
 // ---- CMOVcc, SETcc ----
 
 // A CMOVcc from memory reads in any case; a 32-bit one clears the upper half in any case.
-#define CMOV(cc, bits)                                                                              \
-  static void cmov##cc##_rr_##bits(struct cpu *c, const struct op *op)                              \
-  {                                                                                                 \
-    uint##bits##_t v = cond_##cc(c) ? REG##bits(c, op->rm) : REG##bits(c, op->reg);                 \
-    SET##bits(c, op->reg, v);                                                                       \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void cmov##cc##_rm_##bits(struct cpu *c, const struct op *op)                              \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    uint##bits##_t v;                                                                               \
-    EA(c, op, bits / 8, ACC_READ, la);                                                              \
-    LOAD(c, op, bits, v, la);                                                                       \
-    v = cond_##cc(c) ? v : REG##bits(c, op->reg);                                                   \
-    SET##bits(c, op->reg, v);                                                                       \
-    NEXT(c, op);                                                                                    \
+#define CMOV(cc, bits)                                                                                       \
+  static void cmov##cc##_rr_##bits(struct cpu *c, const struct op *op)                                       \
+  {                                                                                                          \
+    uint##bits##_t v = cond_##cc(c) ? REG##bits(c, op->rm) : REG##bits(c, op->reg);                          \
+    SET##bits(c, op->reg, v);                                                                                \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void cmov##cc##_rm_##bits(struct cpu *c, const struct op *op)                                       \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    uint##bits##_t v;                                                                                        \
+    EA(c, op, bits / 8, ACC_READ, la);                                                                       \
+    LOAD(c, op, bits, v, la);                                                                                \
+    v = cond_##cc(c) ? v : REG##bits(c, op->reg);                                                            \
+    SET##bits(c, op->reg, v);                                                                                \
+    NEXT(c, op);                                                                                             \
   }
-#define CONDITIONAL(cc, CC)                                                                         \
-  CMOV(cc, 16) CMOV(cc, 32) CMOV(cc, 64)                                                            \
-  bool select_cmov##cc(struct op *op, const struct op_source *s)                                    \
-  {                                                                                                 \
-    static op_fn *const fns[3][2] = {{cmov##cc##_rr_16, cmov##cc##_rm_16},                          \
-                                     {cmov##cc##_rr_32, cmov##cc##_rm_32},                          \
-                                     {cmov##cc##_rr_64, cmov##cc##_rm_64}};                         \
-    op->osz = size_index(&s->zo[0]);                                                                \
-    op->fn = fns[op->osz - 1][s->zo[1].type == ZYDIS_OPERAND_TYPE_MEMORY];                          \
-    return true;                                                                                    \
-  }                                                                                                 \
-  static void set##cc##_r(struct cpu *c, const struct op *op)                                       \
-  {                                                                                                 \
-    REG8(c, op->rm) = cond_##cc(c);                                                                 \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  static void set##cc##_m(struct cpu *c, const struct op *op)                                       \
-  {                                                                                                 \
-    uint64_t la;                                                                                    \
-    EA(c, op, 1, ACC_WRITE, la);                                                                    \
-    STORE(c, op, 8, la, cond_##cc(c));                                                              \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  bool select_set##cc(struct op *op, const struct op_source *s)                                     \
-  {                                                                                                 \
-    op->fn = op->flags & OPF_MEM ? set##cc##_m : set##cc##_r;                                       \
-    return true;                                                                                    \
+#define CONDITIONAL(cc, CC)                                                                                  \
+  CMOV(cc, 16) CMOV(cc, 32) CMOV(cc, 64) bool select_cmov##cc(struct op *op, const struct op_source *s)      \
+  {                                                                                                          \
+    static op_fn *const fns[3][2] = {{cmov##cc##_rr_16, cmov##cc##_rm_16},                                   \
+                                     {cmov##cc##_rr_32, cmov##cc##_rm_32},                                   \
+                                     {cmov##cc##_rr_64, cmov##cc##_rm_64}};                                  \
+    op->osz = size_index(&s->zo[0]);                                                                         \
+    op->fn = fns[op->osz - 1][s->zo[1].type == ZYDIS_OPERAND_TYPE_MEMORY];                                   \
+    return true;                                                                                             \
+  }                                                                                                          \
+  static void set##cc##_r(struct cpu *c, const struct op *op)                                                \
+  {                                                                                                          \
+    REG8(c, op->rm) = cond_##cc(c);                                                                          \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  static void set##cc##_m(struct cpu *c, const struct op *op)                                                \
+  {                                                                                                          \
+    uint64_t la;                                                                                             \
+    EA(c, op, 1, ACC_WRITE, la);                                                                             \
+    STORE(c, op, 8, la, cond_##cc(c));                                                                       \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  bool select_set##cc(struct op *op, const struct op_source *s)                                              \
+  {                                                                                                          \
+    op->fn = op->flags & OPF_MEM ? set##cc##_m : set##cc##_r;                                                \
+    return true;                                                                                             \
   }
 CONDITIONS(CONDITIONAL)
 
@@ -412,8 +424,9 @@ bool x_push(struct cpu *c, const struct op *op)
     if (!rm_get(c, op, op->osz, &v))
       return false;
   } else {
-    v = op->reg != REG_ZERO * 8 ? reg_get(c, op->reg, op->osz)
-        : op->rm != REG_ZERO * 8 ? reg_get(c, op->rm, op->osz) : (uint64_t)op->imm;
+    v = op->reg != REG_ZERO * 8  ? reg_get(c, op->reg, op->osz)
+        : op->rm != REG_ZERO * 8 ? reg_get(c, op->rm, op->osz)
+                                 : (uint64_t)op->imm;
   }
   return near_push(c, op, op->osz, v);
 }
@@ -487,13 +500,15 @@ bool select_push(struct op *op, const struct op_source *s)
     op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
     return by_exec(op, x_push_seg, op_exec_ptr);
   }
-  bool flat32 = (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
+  bool flat32 =
+      (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
   op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
   if (x->type == ZYDIS_OPERAND_TYPE_REGISTER)
     op->reg = decode_reg(x->reg.value);
   if ((s->mode & MODE_CS64) && op->osz == 3)
-    op->fn = x->type == ZYDIS_OPERAND_TYPE_REGISTER ? push_r_64
-             : x->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? push_i_64 : push_m_64;
+    op->fn = x->type == ZYDIS_OPERAND_TYPE_REGISTER    ? push_r_64
+             : x->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? push_i_64
+                                                       : push_m_64;
   else if (flat32 && op->osz == 2 && x->type != ZYDIS_OPERAND_TYPE_MEMORY)
     op->fn = x->type == ZYDIS_OPERAND_TYPE_REGISTER ? push_r_32 : push_i_32;
   else
@@ -510,7 +525,8 @@ bool select_pop(struct op *op, const struct op_source *s)
   }
   if (x->type != ZYDIS_OPERAND_TYPE_REGISTER)
     return false;
-  bool flat32 = (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
+  bool flat32 =
+      (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
   op->reg = decode_reg(x->reg.value);
   if ((s->mode & MODE_CS64) && op->osz == 3)
     op->fn = pop_r_64;
@@ -541,16 +557,16 @@ bool select_nop(struct op *op, const struct op_source *s)
   return true;
 }
 
-#define SMALL(name, body)                                                                           \
-  static void name(struct cpu *c, const struct op *op)                                              \
-  {                                                                                                 \
-    body;                                                                                           \
-    NEXT(c, op);                                                                                    \
-  }                                                                                                 \
-  bool select_##name(struct op *op, const struct op_source *s)                                      \
-  {                                                                                                 \
-    op->fn = name;                                                                                  \
-    return true;                                                                                    \
+#define SMALL(name, body)                                                                                    \
+  static void name(struct cpu *c, const struct op *op)                                                       \
+  {                                                                                                          \
+    body;                                                                                                    \
+    NEXT(c, op);                                                                                             \
+  }                                                                                                          \
+  bool select_##name(struct op *op, const struct op_source *s)                                               \
+  {                                                                                                          \
+    op->fn = name;                                                                                           \
+    return true;                                                                                             \
   }
 SMALL(cbw, REG16(c, RAX * 8) = (int8_t)c->r[RAX])
 SMALL(cwde, c->r[RAX] = (uint32_t)(int16_t)c->r[RAX])

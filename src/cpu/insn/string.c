@@ -1,9 +1,9 @@
 // String instructions: MOVS STOS LODS CMPS SCAS, with REP. APM3 chapter 3.
 //
-// A repeated instruction works in runs: as many elements as lie in one page of plain RAM, then it ends its block
-// and starts again, so interrupts and time go on between runs. rSI, rDI and rCX are written back after each run, so
-// a fault leaves them at the element that faulted. MOVSD and CMPSD are also names of SSE2 instructions: those are
-// not ours.
+// A repeated instruction works in runs: as many elements as lie in one page of plain RAM, then it ends its
+// block and starts again, so interrupts and time go on between runs. rSI, rDI and rCX are written back after
+// each run, so a fault leaves them at the element that faulted. MOVSD and CMPSD are also names of SSE2
+// instructions: those are not ours.
 #include "cpu/insn/string.h"
 
 #include "cpu/decode.h"
@@ -144,8 +144,8 @@ static uint64_t base_of(const struct cpu *c, const struct op *op)
   return op->seg == SEG_FS || op->seg == SEG_GS ? c->seg[op->seg].base : 0;
 }
 
-// Overlapping upwards: what was written is read again, element by element. The sizes are constants so that each
-// element is one load and one store.
+// Overlapping upwards: what was written is read again, element by element. The sizes are constants so that
+// each element is one load and one store.
 static void copy_up(uint8_t *d, const uint8_t *s, uint64_t n, unsigned osz)
 {
   for (uint64_t i = 0; i < n; i++)
@@ -293,7 +293,10 @@ static bool select_string(struct op *op, const struct op_source *s, insn_fn *onc
 {
   if (s->zi->meta.category != ZYDIS_CATEGORY_STRINGOP)
     return false;
-  op->osz = s->zi->operand_width == 8 ? 0 : s->zi->operand_width == 16 ? 1 : s->zi->operand_width == 32 ? 2 : 3;
+  op->osz = s->zi->operand_width == 8    ? 0
+            : s->zi->operand_width == 16 ? 1
+            : s->zi->operand_width == 32 ? 2
+                                         : 3;
   if ((s->mode & MODE_CS64) && op->seg != SEG_FS && op->seg != SEG_GS)
     op->seg = SEG_DS;
   bool repeated = op->flags & (OPF_REP | OPF_REPNE);
@@ -302,10 +305,10 @@ static bool select_string(struct op *op, const struct op_source *s, insn_fn *onc
   return true;
 }
 
-#define SELECT(name)                                                                                \
-  bool select_##name(struct op *op, const struct op_source *s)                                      \
-  {                                                                                                 \
-    return select_string(op, s, x_##name, x_rep_##name);                                            \
+#define SELECT(name)                                                                                         \
+  bool select_##name(struct op *op, const struct op_source *s)                                               \
+  {                                                                                                          \
+    return select_string(op, s, x_##name, x_rep_##name);                                                     \
   }
 SELECT(movs)
 SELECT(stos)

@@ -1,7 +1,8 @@
-// VMRUN VMLOAD VMSAVE VMMCALL STGI CLGI, and SKINIT as far as it can be refused. APM2 15.5 to 15.17; APM3 chapter 4.
+// VMRUN VMLOAD VMSAVE VMMCALL STGI CLGI, and SKINIT as far as it can be refused. APM2 15.5 to 15.17; APM3
+// chapter 4.
 //
-// The order of checks: #UD without EFER.SVME or outside of protected mode, #GP at CPL above 0, the intercept, then
-// what is wrong with the operand.
+// The order of checks: #UD without EFER.SVME or outside of protected mode, #GP at CPL above 0, the intercept,
+// then what is wrong with the operand.
 #include "cpu/insn/svm.h"
 
 #include "cpu/mem.h"
@@ -121,7 +122,8 @@ static bool load_or_save(struct cpu *c, const struct op *op, bool save)
   uint64_t pa;
   if (!vmcb_address(c, op, &pa))
     return false;
-  // Not intercepted in a guest: the operand is guest-physical if that is virtualized (APM2 15.33.1), else real.
+  // Not intercepted in a guest: the operand is guest-physical if that is virtualized (APM2 15.33.1), else
+  // real.
   if (unlikely(c->guest) && c->svm->virt_vmload && !mmu_guest_physical(c, pa, save ? MMU_W : MMU_R, &pa))
     return false;
   segment(c, pa, SAVE(fs), &c->seg[SEG_FS], save);

@@ -5,6 +5,7 @@
 #include "cpu/except.h"
 #include "cpu/model.h"
 
+// clang-format off
 static uint64_t save_efer(const struct vmcb *v) { return v->save.efer; }
 static uint64_t save_cr0(const struct vmcb *v) { return v->save.cr0; }
 static uint64_t save_cr3(const struct vmcb *v) { return v->save.cr3; }
@@ -26,19 +27,36 @@ static bool pages(const struct vmcb *v) { return v->save.cr0 & CR0_PG; }
 static bool lme(const struct vmcb *v) { return v->save.efer & EFER_LME; }
 static bool nested(const struct vmcb *v) { return v->control.np_control & NP_ENABLE; }
 
-static bool svme_clear(const struct cpu *c, const struct vmcb *v) { return !(v->save.efer & EFER_SVME); }
+// clang-format on
+
+static bool svme_clear(const struct cpu *c, const struct vmcb *v)
+{
+  return !(v->save.efer & EFER_SVME);
+}
 static bool cr0_cache(const struct cpu *c, const struct vmcb *v)
 {
   return !(v->save.cr0 & CR0_CD) && (v->save.cr0 & CR0_NW);
 }
-static bool cr0_high(const struct cpu *c, const struct vmcb *v) { return v->save.cr0 >> 32; }
+static bool cr0_high(const struct cpu *c, const struct vmcb *v)
+{
+  return v->save.cr0 >> 32;
+}
 static bool cr3_mbz(const struct cpu *c, const struct vmcb *v)
 {
   return v->save.cr3 & ~c->phys_mask;
 }
-static bool cr4_mbz(const struct cpu *c, const struct vmcb *v) { return v->save.cr4 & ~cr4_allowed(c); }
-static bool dr6_high(const struct cpu *c, const struct vmcb *v) { return v->save.dr6 >> 32; }
-static bool dr7_high(const struct cpu *c, const struct vmcb *v) { return v->save.dr7 >> 32; }
+static bool cr4_mbz(const struct cpu *c, const struct vmcb *v)
+{
+  return v->save.cr4 & ~cr4_allowed(c);
+}
+static bool dr6_high(const struct cpu *c, const struct vmcb *v)
+{
+  return v->save.dr6 >> 32;
+}
+static bool dr7_high(const struct cpu *c, const struct vmcb *v)
+{
+  return v->save.dr7 >> 32;
+}
 static bool efer_mbz(const struct cpu *c, const struct vmcb *v)
 {
   return v->save.efer & ~(efer_allowed(c) | EFER_SVME);
@@ -60,9 +78,12 @@ static bool long_cs_ld(const struct cpu *c, const struct vmcb *v)
   return lme(v) && pages(v) && (v->save.cr4 & CR4_PAE) && (v->save.cs.attrib & SEGA_L) &&
          (v->save.cs.attrib & SEGA_DB);
 }
-static bool vmrun_open(const struct cpu *c, const struct vmcb *v) { return !(v->control.intercepts[1] & 1); }
-// A map of `size` bytes must end below the highest physical address. The I/O map is two pages and what an access to
-// port FFFFh needs of the third.
+static bool vmrun_open(const struct cpu *c, const struct vmcb *v)
+{
+  return !(v->control.intercepts[1] & 1);
+}
+// A map of `size` bytes must end below the highest physical address. The I/O map is two pages and what an
+// access to port FFFFh needs of the third.
 static bool beyond(const struct cpu *c, uint64_t pa, uint64_t size)
 {
   pa &= ~0xfffull;
@@ -81,8 +102,14 @@ static bool vnmi_open(const struct cpu *c, const struct vmcb *v)
   return (v->control.vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI) &&
          !(v->control.intercepts[0] >> (VMEXIT_NMI - 0x60) & 1);
 }
-static bool asid_zero(const struct cpu *c, const struct vmcb *v) { return v->control.asid == 0; }
-static bool asid_large(const struct cpu *c, const struct vmcb *v) { return v->control.asid >= c->model->asids; }
+static bool asid_zero(const struct cpu *c, const struct vmcb *v)
+{
+  return v->control.asid == 0;
+}
+static bool asid_large(const struct cpu *c, const struct vmcb *v)
+{
+  return v->control.asid >= c->model->asids;
+}
 static bool tlb_bad(const struct cpu *c, const struct vmcb *v)
 {
   switch (v->control.tlb_control) {
@@ -111,8 +138,8 @@ static bool g_pat_bad(const struct cpu *c, const struct vmcb *v)
   }
   return false;
 }
-// APM2 15.20: a reserved type, an exception that is none, #NMI as an exception, or #OF and #BP in 64-bit mode's
-// place are illegal.
+// APM2 15.20: a reserved type, an exception that is none, #NMI as an exception, or #OF and #BP in 64-bit
+// mode's place are illegal.
 static bool inject_bad(const struct cpu *c, const struct vmcb *v)
 {
   uint64_t e = v->control.eventinj;

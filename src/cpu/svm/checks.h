@@ -8,9 +8,9 @@ struct svm_check {
   const char *id;      // short and stable: what tests and logs name
   const char *section; // of APM2
   bool (*fails)(const struct cpu *c, const struct vmcb *v);
-  const char *field;   // that the value is of
+  const char *field; // that the value is of
   uint64_t (*value)(const struct vmcb *v);
-  const char *rule;    // what must hold
+  const char *rule; // what must hold
 };
 
 // The first check that fails, or NULL. c is the host that executes VMRUN.

@@ -42,7 +42,8 @@ bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bo
 {
   if (!svm_intercepts(c->svm, VMEXIT_IOIO))
     return true;
-  // A bit for each port that the access touches, three more bits after the last port for accesses that run over.
+  // A bit for each port that the access touches, three more bits after the last port for accesses that run
+  // over.
   unsigned bits = map_byte(c, c->svm->iopm_pa, port / 8) | map_byte(c, c->svm->iopm_pa, port / 8 + 1) << 8;
   if (!(bits >> (port & 7) & ((1u << size) - 1)))
     return true;
@@ -77,8 +78,8 @@ bool svm_msr(struct cpu *c, uint32_t msr, bool write)
   return svm_exit(c, VMEXIT_MSR, write, 0);
 }
 
-// APM2 15.14.4: the filter lets PAUSEs by until the counter is used up; with a threshold, only PAUSEs that follow
-// each other closely count.
+// APM2 15.14.4: the filter lets PAUSEs by until the counter is used up; with a threshold, only PAUSEs that
+// follow each other closely count.
 bool svm_pause(struct cpu *c)
 {
   struct svm *s = c->svm;

@@ -1,6 +1,6 @@
-// Intercepts that need more than the instruction's name: which register, port or MSR, and what the exit tells about
-// it. Each returns true if the instruction may go on, false if the exit was raised. Only to be called with c->guest.
-// APM2 15.7 to 15.13.
+// Intercepts that need more than the instruction's name: which register, port or MSR, and what the exit tells
+// about it. Each returns true if the instruction may go on, false if the exit was raised. Only to be called
+// with c->guest. APM2 15.7 to 15.13.
 #ifndef CPU_SVM_INTERCEPT_H
 #define CPU_SVM_INTERCEPT_H
 
@@ -9,8 +9,8 @@
 
 // MOV CR: n is the control register, gpr the number of the general register (decode assist).
 bool svm_mov_cr(struct cpu *c, unsigned n, bool write, unsigned gpr);
-// A write to CR0 by MOV or LMSW, after svm_mov_cr: the selective intercept, for a change of any bit but `ignored`
-// (MOV: TS and MP; LMSW: none). info: EXITINFO1.
+// A write to CR0 by MOV or LMSW, after svm_mov_cr: the selective intercept, for a change of any bit but
+// `ignored` (MOV: TS and MP; LMSW: none). info: EXITINFO1.
 bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t ignored, uint64_t info);
 bool svm_mov_dr(struct cpu *c, unsigned n, bool write, unsigned gpr);
 // IN, OUT, INS, OUTS. size in bytes.

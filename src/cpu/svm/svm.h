@@ -1,9 +1,9 @@
 // Secure Virtual Machine: the world switch and what stands between a guest and its host. APM2 chapter 15.
 //
-// An intercept is raised like an exception: svm_exit() notes the exit in c->svm, sets c->faulted, and whatever runs
-// unwinds as for a fault; except_deliver then performs the #VMEXIT (svm_vmexit). So nothing of an intercepted
-// instruction has happened, and c->ip is the instruction itself. Intercepts are folded into masks once per VMRUN; what
-// is not intercepted costs a test of c->guest.
+// An intercept is raised like an exception: svm_exit() notes the exit in c->svm, sets c->faulted, and
+// whatever runs unwinds as for a fault; except_deliver then performs the #VMEXIT (svm_vmexit). So nothing of
+// an intercepted instruction has happened, and c->ip is the instruction itself. Intercepts are folded into
+// masks once per VMRUN; what is not intercepted costs a test of c->guest.
 #ifndef CPU_SVM_SVM_H
 #define CPU_SVM_SVM_H
 
@@ -20,17 +20,17 @@ struct svm {
   uint64_t iopm_pa, msrpm_pa;
   uint64_t tsc_offset;
   uint16_t asid;
-  bool np;                     // nested paging
+  bool np; // nested paging
   bool np_gmet, np_rogpt;
   uint64_t ncr3;
   uint64_t g_pat;
-  uint64_t vintr;              // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
-  bool host_trap;              // RFLAGS.TF was set at VMRUN
-  bool host_if;                // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
-  bool vgif;                   // virtual GIF enabled
-  bool vnmi;                   // virtual NMI enabled
+  uint64_t vintr; // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
+  bool host_trap; // RFLAGS.TF was set at VMRUN
+  bool host_if;   // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
+  bool vgif;      // virtual GIF enabled
+  bool vnmi;      // virtual NMI enabled
   uint64_t host_spec_ctrl;
-  uint64_t host_lbr[5];        // DEBUGCTL and the last-branch registers, while the guest has its own
+  uint64_t host_lbr[5]; // DEBUGCTL and the last-branch registers, while the guest has its own
   bool lbr_virt, virt_vmload;
   uint16_t pause_count, pause_threshold;
   uint64_t pause_left, pause_last;
@@ -42,8 +42,8 @@ struct svm {
   uint64_t exitintinfo;
   uint8_t bytes_fetched, bytes[15];
   // ---- MSRs that only SVM has ----
-  uint64_t tsc_ratio;          // C000_0104h, 8.32 fixed point; 1.0 after reset
-  uint64_t key;                // C001_0118h
+  uint64_t tsc_ratio; // C000_0104h, 8.32 fixed point; 1.0 after reset
+  uint64_t key;       // C001_0118h
   // ---- statistics ----
   uint64_t vmruns, exits;
   uint64_t npf_walks;
@@ -56,7 +56,8 @@ void svm_reset(struct cpu *c);
 
 // Raises the exit; returns false like raise_vec. The guest must be running.
 bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2);
-// A nested page fault. error: EXITINFO1 (P, W, U, RSVD, I/D as in #PF; bit 32 final address, bit 33 table walk).
+// A nested page fault. error: EXITINFO1 (P, W, U, RSVD, I/D as in #PF; bit 32 final address, bit 33 table
+// walk).
 bool svm_exit_npf(struct cpu *c, uint64_t gpa, uint64_t error);
 // Performs the exit that svm_exit noted; called by except_deliver.
 void svm_vmexit(struct cpu *c);

@@ -1,7 +1,7 @@
 // The virtual machine control block. APM2 appendix B, tables B-1 (control area) and B-2 (state-save area).
 //
-// A VMCB is one 4 KB page of system-physical memory, aligned to 4 KB: control area at 0, state-save area at 400h.
-// The same layout of the state-save area is used in the host save area (VM_HSAVE_PA).
+// A VMCB is one 4 KB page of system-physical memory, aligned to 4 KB: control area at 0, state-save area at
+// 400h. The same layout of the state-save area is used in the host save area (VM_HSAVE_PA).
 #ifndef CPU_SVM_VMCB_H
 #define CPU_SVM_VMCB_H
 
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// clang-format off
 struct __attribute__((packed)) vmcb_control {
   uint32_t cr_intercepts;        // 000h reads 15:0, writes 31:16
   uint32_t dr_intercepts;        // 004h reads 15:0, writes 31:16
@@ -100,6 +101,8 @@ struct __attribute__((packed)) vmcb {
   struct vmcb_save save;
 };
 
+// clang-format on
+
 #define VMCB_AT(part, field, offset) static_assert(offsetof(struct part, field) == (offset), #field)
 VMCB_AT(vmcb_control, pause_threshold, 0x3c);
 VMCB_AT(vmcb_control, iopm_base_pa, 0x40);
@@ -144,14 +147,14 @@ static_assert(sizeof(struct vmcb) == 0x1000, "a VMCB is one page");
 #define VINTR_VECTOR_SHIFT 32
 
 // Offset 090h.
-#define NP_ENABLE   1ull
-#define NP_SEV      2ull
-#define NP_SEV_ES   4ull
-#define NP_GMET     8ull
-#define NP_SSS      0x10ull
-#define NP_VTE      0x20ull
-#define NP_ROGPT    0x40ull // guest page tables are read for write without a fault on them
-#define NP_INVLPGB  0x80ull
+#define NP_ENABLE  1ull
+#define NP_SEV     2ull
+#define NP_SEV_ES  4ull
+#define NP_GMET    8ull
+#define NP_SSS     0x10ull
+#define NP_VTE     0x20ull
+#define NP_ROGPT   0x40ull // guest page tables are read for write without a fault on them
+#define NP_INVLPGB 0x80ull
 
 // Offset 0B8h.
 #define VIRT_LBR    1ull
@@ -168,12 +171,12 @@ enum vmcb_clean {
   CLEAN_I = 1 << 0,    // intercepts, TSC offset, pause filter
   CLEAN_IOPM = 1 << 1, // permission map addresses
   CLEAN_ASID = 1 << 2,
-  CLEAN_TPR = 1 << 3,  // V_TPR .. V_INTR_VECTOR
-  CLEAN_NP = 1 << 4,   // nested paging
-  CLEAN_CRX = 1 << 5,  // CR0, CR3, CR4, EFER
+  CLEAN_TPR = 1 << 3, // V_TPR .. V_INTR_VECTOR
+  CLEAN_NP = 1 << 4,  // nested paging
+  CLEAN_CRX = 1 << 5, // CR0, CR3, CR4, EFER
   CLEAN_DRX = 1 << 6,
-  CLEAN_DT = 1 << 7,   // GDT, IDT
-  CLEAN_SEG = 1 << 8,  // CS DS SS ES, CPL
+  CLEAN_DT = 1 << 7,  // GDT, IDT
+  CLEAN_SEG = 1 << 8, // CS DS SS ES, CPL
   CLEAN_CR2 = 1 << 9,
   CLEAN_LBR = 1 << 10,
   CLEAN_AVIC = 1 << 11,

@@ -1,14 +1,15 @@
 // The world switch: VMRUN into a guest and #VMEXIT out of it. APM2 15.5 and 15.6.
 //
-// Invariant: between the two c->guest is set and c->svm describes the guest; the host's state lies in the host
-// save area, in the layout of a VMCB's state-save area. Nothing is flushed: the TLB's context is exchanged.
+// Invariant: between the two c->guest is set and c->svm describes the guest; the host's state lies in the
+// host save area, in the layout of a VMCB's state-save area. Nothing is flushed: the TLB's context is
+// exchanged.
+#include "cpu/svm/world.h"
 #include "cpu/cr.h"
 #include "cpu/event.h"
 #include "cpu/lapic.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/svm/checks.h"
-#include "cpu/svm/world.h"
 #include "cpu/tlb.h"
 
 // A page of RAM by its physical address, or NULL.
@@ -32,7 +33,8 @@ static void touched(struct cpu *c, const void *p, unsigned len)
 
 static void put_seg(struct vmcb_seg *to, const struct seg *from)
 {
-  *to = (struct vmcb_seg){.selector = from->sel, .attrib = from->attr, .limit = from->limit, .base = from->base};
+  *to = (struct vmcb_seg){
+      .selector = from->sel, .attrib = from->attr, .limit = from->limit, .base = from->base};
 }
 static void get_seg(struct seg *to, const struct vmcb_seg *from)
 {
@@ -108,8 +110,8 @@ static bool load_host(struct cpu *c, const struct vmcb_save *h)
     bad = "RIP";
   if (!bad)
     return true;
-  log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT: the host state cannot be loaded: %s is illegal; shutdown\n", c->index,
-           bad);
+  log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT: the host state cannot be loaded: %s is illegal; shutdown\n",
+           c->index, bad);
   return false;
 }
 
@@ -238,8 +240,10 @@ static void fold(struct cpu *c, const struct vmcb *v)
 
 static void inject(struct cpu *c, uint64_t e)
 {
-  struct event ev = {.type = e >> EVENTINJ_TYPE_SHIFT & 7, .vector = e & EVENTINJ_VECTOR,
-                     .has_error = (e & EVENTINJ_EV) != 0, .error = (uint32_t)(e >> 32)};
+  struct event ev = {.type = e >> EVENTINJ_TYPE_SHIFT & 7,
+                     .vector = e & EVENTINJ_VECTOR,
+                     .has_error = (e & EVENTINJ_EV) != 0,
+                     .error = (uint32_t)(e >> 32)};
   uint64_t ip = c->ip;
   if (ev.type == EVENT_NMI) {
     ev.vector = VEC_NMI;
@@ -281,8 +285,9 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->vmruns++;
   const struct svm_check *bad = svm_check(c, v);
   if (bad) {
-    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n", c->index,
-             (unsigned long long)pa, bad->field, (unsigned long long)bad->value(v), bad->rule, bad->id, bad->section);
+    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n",
+             c->index, (unsigned long long)pa, bad->field, (unsigned long long)bad->value(v), bad->rule,
+             bad->id, bad->section);
     v->control.exitcode = VMEXIT_INVALID;
     v->control.exitinfo1 = v->control.exitinfo2 = 0;
     v->control.exitintinfo = 0;
@@ -321,8 +326,8 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   tlb_set_context(c, s->asid, pcid(c), true);
   cpu_mode_update(c);
   if (log_on(c->log, LOG_VMRUN))
-    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: ASID %u, rip %04x:%016llx, eventinj %llx\n", c->index,
-             (unsigned long long)pa, s->asid, c->seg[SEG_CS].sel, (unsigned long long)c->ip,
+    log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: ASID %u, rip %04x:%016llx, eventinj %llx\n",
+             c->index, (unsigned long long)pa, s->asid, c->seg[SEG_CS].sel, (unsigned long long)c->ip,
              (unsigned long long)v->control.eventinj);
   if (!s->np && (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !cpu_long(c) && !pdpte_load(c, c->cr3)) {
     svm_exit(c, VMEXIT_INVALID, 0, 0);
@@ -407,8 +412,9 @@ void svm_vmexit(struct cpu *c)
   touched(c, v, sizeof *v);
   if (log_on(c->log, LOG_VMRUN))
     log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT %llx info %llx %llx int %llx rip %04x:%016llx\n", c->index,
-             (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1, (unsigned long long)k->exitinfo2,
-             (unsigned long long)k->exitintinfo, c->seg[SEG_CS].sel, (unsigned long long)c->ip);
+             (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1,
+             (unsigned long long)k->exitinfo2, (unsigned long long)k->exitintinfo, c->seg[SEG_CS].sel,
+             (unsigned long long)c->ip);
   c->delivering = false;
   c->guest = false;
   c->gif = false;
