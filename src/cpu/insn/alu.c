@@ -134,15 +134,19 @@
   VALUE2(name, 16, "w", "r")                                                                                 \
   VALUE2(name, 32, "l", "r")                                                                                 \
   VALUE2(name, 64, "q", "r")                                                                                 \
-  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16)              \
-      HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
+  HOT_R(name, 8)                                                                                             \
+  HOT_R(name, 16)                                                                                            \
+  HOT_R(name, 32)                                                                                            \
+  HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16) HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
 #define FAMILY_RMC(name)                                                                                     \
   VALUE2C(name, 8, "b", "q")                                                                                 \
   VALUE2C(name, 16, "w", "r")                                                                                \
   VALUE2C(name, 32, "l", "r")                                                                                \
   VALUE2C(name, 64, "q", "r")                                                                                \
-  HOT_R(name, 8) HOT_R(name, 16) HOT_R(name, 32) HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16)              \
-      HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
+  HOT_R(name, 8)                                                                                             \
+  HOT_R(name, 16)                                                                                            \
+  HOT_R(name, 32)                                                                                            \
+  HOT_R(name, 64) HOT_M(name, 8) HOT_M(name, 16) HOT_M(name, 32) HOT_M(name, 64) HOT_TABLE(name)
 #define FAMILY_F(name)                                                                                       \
   VALUE2F(name, 8, "b", "q")                                                                                 \
   VALUE2F(name, 16, "w", "r")                                                                                \

@@ -80,8 +80,8 @@ static inline bool cond_nle(const struct cpu *c) { return !cond_le(c); }
   X(no, NO)                                                                                                  \
   X(b, B)                                                                                                    \
   X(nb, NB)                                                                                                  \
-  X(z, Z) X(nz, NZ) X(be, BE) X(nbe, NBE) X(s, S) X(ns, NS) X(p, P) X(np, NP) X(l, L) X(nl, NL) X(le, LE)    \
-      X(nle, NLE)
+  X(z, Z)                                                                                                    \
+  X(nz, NZ) X(be, BE) X(nbe, NBE) X(s, S) X(ns, NS) X(p, P) X(np, NP) X(l, L) X(nl, NL) X(le, LE) X(nle, NLE)
 
 // ---- sizes: X(bits, log2 of bytes, asm suffix, register letter for asm operands) ----
 #define SIZES(X) X(8, 0, "b", "q") X(16, 1, "w", "r") X(32, 2, "l", "r") X(64, 3, "q", "r")

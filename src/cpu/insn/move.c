@@ -166,8 +166,7 @@ bool select_mov(struct op *op, const struct op_source *s)
   EXTEND(name, type, 8, 32)                                                                                  \
   EXTEND(name, type, 8, 64)                                                                                  \
   EXTEND(name, type, 16, 16)                                                                                 \
-  EXTEND(name, type, 16, 32) EXTEND(name, type, 16, 64) EXTEND(name, type, 32, 32)                           \
-      EXTEND(name, type, 32, 64)
+  EXTEND(name, type, 16, 32) EXTEND(name, type, 16, 64) EXTEND(name, type, 32, 32) EXTEND(name, type, 32, 64)
 EXTENDS(movzx, uint)
 EXTENDS(movsx, int)
 #define EXTEND_PAIR(name, from, to)                                                                          \

@@ -14,11 +14,22 @@ X(o)
 X(no)
 X(b)
 X(nb)
-X(z) X(nz) X(be) X(nbe) X(s) X(ns) X(p) X(np) X(l) X(nl) X(le) X(nle)
+X(z)
+X(nz)
+X(be)
+X(nbe)
+X(s)
+X(ns)
+X(p)
+X(np)
+X(l)
+X(nl)
+X(le)
+X(nle)
 #undef X
 
-    // The stack of the current mode: width of the pointer, its update, a push, a load at an offset.
-    uint64_t near_mask(const struct cpu *c);
+// The stack of the current mode: width of the pointer, its update, a push, a load at an offset.
+uint64_t near_mask(const struct cpu *c);
 void near_set(struct cpu *c, uint64_t sp);
 bool near_push(struct cpu *c, const struct op *op, unsigned osz, uint64_t v);
 bool near_load(struct cpu *c, const struct op *op, unsigned osz, uint64_t off, uint64_t *v);

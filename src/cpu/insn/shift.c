@@ -71,8 +71,9 @@
   VALUE(name, 16, "w", "r", keep, before)                                                                    \
   VALUE(name, 32, "l", "r", keep, before)                                                                    \
   VALUE(name, 64, "q", "r", keep, before)                                                                    \
-  HANDLERS(name, 8) HANDLERS(name, 16) HANDLERS(name, 32)                                                    \
-      HANDLERS(name, 64) bool select_##name(struct op *op, const struct op_source *s)                        \
+  HANDLERS(name, 8)                                                                                          \
+  HANDLERS(name, 16)                                                                                         \
+  HANDLERS(name, 32) HANDLERS(name, 64) bool select_##name(struct op *op, const struct op_source *s)         \
   {                                                                                                          \
     static op_fn *const fns[4][4] = {ROW(name, 8), ROW(name, 16), ROW(name, 32), ROW(name, 64)};             \
     return select_shift(op, s, fns);                                                                         \
