@@ -35,8 +35,8 @@ static void on_signal(int sig)
 {
   static const char slow[] = "fuzz: took too long: ", bad[] = "fuzz: failed: ";
   const char *what = sig == SIGALRM ? slow : bad;
-  ssize_t n = write(STDERR_FILENO, what, strlen(what));
-  n += write(STDERR_FILENO, current, strlen(current));
+  if (write(STDERR_FILENO, what, strlen(what)) < 0 || write(STDERR_FILENO, current, strlen(current)) < 0)
+    _exit(1);
   signal(sig == SIGALRM ? SIGABRT : sig, SIG_DFL);
   raise(sig == SIGALRM ? SIGABRT : sig);
 }

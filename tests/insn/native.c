@@ -123,9 +123,9 @@ bool native_init(void)
     return false;
   // 32-bit code needs real data segments; 64-bit code does not mind them.
   __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(0x2b));
-  size_t size = 1u << 20;
-  stack_t ss = {.ss_sp = malloc(size), .ss_size = size};
-  if (!ss.ss_sp || sigaltstack(&ss, NULL))
+  static uint8_t stack[1u << 20];
+  stack_t ss = {.ss_sp = stack, .ss_size = sizeof stack};
+  if (sigaltstack(&ss, NULL))
     return false;
   struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   static const int sigs[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
