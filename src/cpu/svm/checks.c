@@ -19,6 +19,7 @@ static uint64_t ctl_asid(const struct vmcb *v) { return v->control.asid; }
 static uint64_t ctl_misc2(const struct vmcb *v) { return v->control.intercepts[1]; }
 static uint64_t ctl_iopm(const struct vmcb *v) { return v->control.iopm_base_pa; }
 static uint64_t ctl_msrpm(const struct vmcb *v) { return v->control.msrpm_base_pa; }
+static uint64_t ctl_np(const struct vmcb *v) { return v->control.np_control; }
 static uint64_t ctl_ncr3(const struct vmcb *v) { return v->control.n_cr3; }
 static uint64_t ctl_inject(const struct vmcb *v) { return v->control.eventinj; }
 static uint64_t ctl_tlb(const struct vmcb *v) { return v->control.tlb_control; }
@@ -123,6 +124,10 @@ static bool tlb_bad(const struct cpu *c, const struct vmcb *v)
     return true;
   }
 }
+static bool host_unpaged(const struct cpu *c, const struct vmcb *v)
+{
+  return nested(v) && !(c->cr0 & CR0_PG);
+}
 static bool ncr3_mbz(const struct cpu *c, const struct vmcb *v)
 {
   return nested(v) && (v->control.n_cr3 & ~c->phys_mask);
@@ -179,6 +184,7 @@ const struct svm_check svm_checks[] = {
     {"asid.zero", "15.5.1", asid_zero, "ASID", ctl_asid, "ASID 0 is the host's"},
     {"asid.large", "15.16", asid_large, "ASID", ctl_asid, "CPUID Fn8000_000A EBX gives the number of ASIDs"},
     {"tlb_control", "15.16.2", tlb_bad, "TLB_CONTROL", ctl_tlb, "must be 0 or 1, or 3 or 7 with FlushByAsid"},
+    {"np.host", "15.25.3", host_unpaged, "NP_ENABLE", ctl_np, "the host must have paging enabled"},
     {"n_cr3", "15.25.3", ncr3_mbz, "N_CR3", ctl_ncr3, "no bit above the physical address may be set"},
     {"g_pat", "15.25.4", g_pat_bad, "G_PAT", save_g_pat, "every entry must be a memory type"},
     {NULL, NULL, NULL, NULL, NULL, NULL},
