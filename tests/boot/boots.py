@@ -87,12 +87,12 @@ def linux_boots_from_a_grub_cd_through_the_bios(ctx):
     _linux_runs(ctx, ["-cdrom", cd, "-m", "256"])
 
 
-def _hypervisor(ctx, npt, cpus, extra=(), packed=False, kernel=None, levels=1, memory="1G"):
+def _hypervisor(ctx, npt, cpus, extra=(), packed=False, kernel=None, levels=1, qemu=False, memory="1G", model="max"):
     """Debian's kernel with KVM, and under it the same kernel with `cpus` processors, up to its end."""
-    append = f"{APPEND} npt={npt} cpus={cpus}" + (" nested=1" if levels > 1 else "")
+    append = f"{APPEND} npt={npt} cpus={cpus}" + (" nested=1" if levels > 1 else "") + (" client=qemu" if qemu else "")
     r = _run(ctx, ["-kernel", kernel or guest.elf_kernel(ctx.guest), "-initrd",
-                   guest.hypervisor(ctx.guest, packed, levels), "-append", append, "-nographic", "-no-reboot",
-                   "-m", memory, "-cpu", "max", *extra], seconds=600)
+                   guest.hypervisor(ctx.guest, packed, levels, qemu), "-append", append, "-nographic", "-no-reboot",
+                   "-m", memory, "-cpu", model, *extra], seconds=600)
     r.line(f"hypervisor: npt {'NY'[npt]}")
     r.line(f"guest: cpus {cpus}\\b")
     r.line("guest: sha256 of 1 MB of zeros 30e14955ebf13522")
@@ -102,6 +102,7 @@ def _hypervisor(ctx, npt, cpus, extra=(), packed=False, kernel=None, levels=1, m
     assert ends == ["0"] * levels, f"the guests ended with {ends}:\n{r.out[-1500:]}"
     r.line("hypervisor: end")
     assert r.status == 0, f"status {r.status}: {r.err}"
+    return r
 
 
 def a_hypervisor_boots_a_guest_with_nested_paging(ctx):
@@ -123,6 +124,25 @@ def extra_a_hypervisor_boots_a_guest_with_2_cpus_and_shadow_paging(ctx):
 def extra_a_hypervisor_boots_a_packed_kernel(ctx):
     _hypervisor(ctx, 1, 1, packed=True, kernel=guest.kernel(ctx.guest))
     _hypervisor(ctx, 0, 1, packed=True, kernel=guest.kernel(ctx.guest))
+
+
+def extra_qemu_in_the_guest_boots_a_guest_through_its_bios_with_nested_paging(ctx):
+    _hypervisor(ctx, 1, 2, ["-smp", "2"], qemu=True, memory="2G")
+
+
+def extra_qemu_in_the_guest_boots_a_guest_through_its_bios_in_paged_real_mode(ctx):
+    _hypervisor(ctx, 0, 1, qemu=True, memory="2G")
+
+
+def extra_a_hypervisor_on_the_cpu_model_family10h_boots_a_guest(ctx):
+    for npt in (1, 0):
+        _hypervisor(ctx, npt, 1, model="family10h,+svm,+npt,+nrip-save")
+
+
+def extra_two_runs_of_a_hypervisor_end_with_the_same_hash(ctx):
+    lines = [_hypervisor(ctx, 1, 2, ["-smp", "2", "-state-hash"]).line("state-hash: [0-9a-f]{16} instructions [0-9]+")
+             for _ in range(2)]
+    assert lines[0] == lines[1], f"{lines[0]} and {lines[1]}"
 
 
 def extra_a_guest_of_a_hypervisor_is_a_hypervisor(ctx):

@@ -175,22 +175,43 @@ def kvmclient(dirname):
 KVM_MODULES = ["irqbypass", "kvm", "ccp", "kvm-amd"]
 
 
-def hypervisor(dirname, packed=False, levels=1):
+def qemu_files():
+    """What QEMU needs to run in an initramfs: the program, its libraries, a BIOS and its boot ROMs."""
+    program = shutil.which("qemu-system-x86_64")
+    if not program:
+        raise Missing("qemu-system-x86_64 is missing; install qemu-system-x86")
+    out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    files = [("bin/qemu-system-x86_64", program)]
+    for word in out.split():
+        if word.startswith("/"):
+            files.append((("lib64/" if "ld-linux" in word else "lib/") + os.path.basename(word), word))
+    for name in ("bios-256k.bin", "linuxboot_dma.bin", "pvh.bin", "kvmvapic.bin"):
+        at = [p for p in ("/usr/share/qemu/" + name, "/usr/share/seabios/" + name) if os.path.exists(p)]
+        if not at:
+            raise Missing(f"{name} is missing; install qemu-system-x86 and seabios")
+        files.append(("qemu/" + name, at[0]))
+    return files
+
+
+def hypervisor(dirname, packed=False, levels=1, qemu=False):
     """An initramfs with KVM, its client, and the same kernel and initramfs() as guest; the kernel is the ELF file, or
-    packed the bzImage. With levels=2 the guest is a hypervisor too."""
+    packed the bzImage. With levels=2 the guest is a hypervisor too; with qemu QEMU is there as another client."""
     os.makedirs(dirname, exist_ok=True)
-    path = os.path.join(dirname, f"hypervisor{levels}{'-packed' if packed else ''}.cpio")
+    path = os.path.join(dirname, f"hypervisor{levels}{'-packed' if packed else ''}{'-qemu' if qemu else ''}.cpio")
     files = [("bin/kvmclient", kvmclient(dirname)),
-             ("guest/kernel", kernel(dirname) if packed else elf_kernel(dirname)), ("guest/init.cpio", initramfs(dirname))]
+             ("guest/kernel", kernel(dirname) if packed else elf_kernel(dirname)),
+             ("guest/init.cpio", initramfs(dirname))]
     if levels > 1:
         files.append(("guest/hypervisor.cpio", hypervisor(dirname, packed, levels - 1)))
+    if qemu:
+        files += qemu_files()
     if newer(path, [os.path.join(HERE, "init-hypervisor"), __file__] + [f for _, f in files]):
         return path
     modules = tree(dirname, KVM_MODULES)
     if len(modules) != len(KVM_MODULES):
         raise Missing("the modules of KVM are not beside the kernel; unset PACIFICA_KERNEL")
     c = archive(dirname, "init-hypervisor")
-    for d in ("kvm", "guest"):
+    for d in ("kvm", "guest", "lib", "lib64", "qemu"):
         c.add(d, stat.S_IFDIR | 0o755)
     for i, (name, file) in enumerate(modules):
         c.add(f"kvm/{i}-{name}.ko", stat.S_IFREG | 0o644, read(file))
