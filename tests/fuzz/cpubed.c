@@ -216,8 +216,10 @@ void cpubed_same(const struct cpubed *a, const struct cpubed *b)
   // A repeated string instruction that writes over its own block starts again there, and is counted again.
   if (a->engine.code.dropped || b->engine.code.dropped)
     return;
-  // A delivery at the end of a slice overruns it, and what ends by its instructions ends at different ones then.
-  if (x->instructions != y->instructions && x->instructions >= a->engine.limit && y->instructions >= b->engine.limit)
+  // A delivery at the end of a slice overruns it, and what ends by its instructions ends at different ones
+  // then.
+  if (x->instructions != y->instructions && x->instructions >= a->engine.limit &&
+      y->instructions >= b->engine.limit)
     return;
   SAME_WORD(instructions);
   SAME_WORD(clock->base);

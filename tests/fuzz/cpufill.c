@@ -325,7 +325,9 @@ static void control(struct fill *f, uint64_t bits)
     c->pkru = (uint32_t)rnd(f);
   if (bits >> 43 & 1) { // breakpoints
     for (unsigned i = 0; i < 4; i++)
-      c->dr[i] = i & 1 ? BED_CODE + (rnd(f) & 31) : i ? BED_STACK + 0x3ff0 + (rnd(f) & 31) : (uint32_t)any_value(f);
+      c->dr[i] = i & 1 ? BED_CODE + (rnd(f) & 31)
+                 : i   ? BED_STACK + 0x3ff0 + (rnd(f) & 31)
+                       : (uint32_t)any_value(f);
     c->dr7 = 0x400 | (rnd(f) & 0xffff23ff);
   }
 }
