@@ -132,7 +132,7 @@ static void log_block(struct code *k, const struct block *b, struct log *log, ui
   for (unsigned at = 0; at < b->bytes;) {
     char text[128];
     unsigned n = decode_text(b->mode, ip + at, bytes + at, b->bytes - at, text, sizeof text);
-    log_line(log, LOG_IN_ASM, "0x%016llx:  %s\n", (unsigned long long)(ip + at), n ? text : "(bad)");
+    log_line(log, LOG_IN_ASM, "0x%016llx:  %s\n", (unsigned long long)ip + at, n ? text : "(bad)");
     at += n ? n : 1;
   }
   log_line(log, LOG_IN_ASM, "\n");

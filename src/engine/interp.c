@@ -35,7 +35,7 @@ bool interp_runnable(struct cpu *c)
     return false;
   if (c->run == RUN_WAIT_SIPI)
     return c->pending & (PEND_INIT | PEND_SIPI);
-  if (c->pending & (PEND_INIT | PEND_SMI))
+  if (c->pending & (PEND_INIT | PEND_SMI | PEND_MC))
     return true;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked)
     return true;
@@ -122,6 +122,12 @@ static void attend(struct cpu *c)
   c->pending &= ~PEND_SIPI;
   if (c->run == RUN_SHUTDOWN)
     return;
+  if ((c->pending & PEND_MC) && c->gif) { // mca_log has seen to CR4.MCE and MCIP
+    c->pending &= ~PEND_MC;
+    c->run = RUN_ON;
+    raise_vec(c, VEC_MC);
+    return;
+  }
   if ((c->pending & PEND_SMI) && c->gif) {
     if (SVM_INTERCEPTED(c, VMEXIT_SMI)) {
       svm_exit(c, VMEXIT_SMI, 0, 0);
