@@ -113,6 +113,14 @@ def a_hypervisor_boots_a_guest_with_shadow_paging(ctx):
     _hypervisor(ctx, 0, 1)
 
 
+def a_guest_starts_at_the_reset_vector_in_paged_real_mode(ctx):
+    r = _run(ctx, ["-kernel", guest.elf_kernel(ctx.guest), "-initrd", guest.hypervisor(ctx.guest), "-append",
+                   APPEND + " npt=0 client=bios", "-nographic", "-no-reboot", "-m", "1G", "-cpu", "max"])
+    r.line("hypervisor: npt N")
+    r.line("bios: in real mode")
+    r.line("guest ended with status 0")
+
+
 def a_hypervisor_on_2_cpus_boots_a_guest_with_2_cpus(ctx):
     _hypervisor(ctx, 1, 2, ["-smp", "2"])
 
@@ -146,7 +154,8 @@ def extra_two_runs_of_a_hypervisor_end_with_the_same_hash(ctx):
 
 
 def extra_a_guest_of_a_hypervisor_is_a_hypervisor(ctx):
-    _hypervisor(ctx, 1, 1, levels=2, memory="2G")
+    for npt in (1, 0):
+        _hypervisor(ctx, npt, 1, levels=2, memory="2G")
 
 
 def two_runs_end_with_the_same_hash(ctx):

@@ -175,6 +175,19 @@ def kvmclient(dirname):
 KVM_MODULES = ["irqbypass", "kvm", "ccp", "kvm-amd"]
 
 
+def bios():
+    """64 KB that start at the reset vector, print a line in an interrupt handler, and write 0 to the exit port."""
+    image = bytearray(b"\xf4" * 0x10000)
+    text = b"bios: in real mode\n"
+    main = bytes.fromhex("31c0 8ed8 8ed0 bc007c"  # ds = ss = 0; sp = 7C00h
+                         "c70600022000 c706020200f0"  # vector 80h: F000:0020
+                         "cd80 b000 e6f4 f4")  # int 80h; out F4h, 0; hlt
+    handler = bytes.fromhex("0e1f be4000 b9%02x00 baf803 fc f36e cf" % len(text))  # rep outsb from cs:0040; iret
+    for at, part in ((0, main), (0x20, handler), (0x40, text), (0xfff0, bytes.fromhex("ea000000f0"))):
+        image[at:at + len(part)] = part
+    return bytes(image)
+
+
 def qemu_files():
     """What QEMU needs to run in an initramfs: the program, its libraries, a BIOS and its boot ROMs."""
     program = shutil.which("qemu-system-x86_64")
@@ -217,6 +230,7 @@ def hypervisor(dirname, packed=False, levels=1, qemu=False):
         c.add(f"kvm/{i}-{name}.ko", stat.S_IFREG | 0o644, read(file))
     for name, file in files:
         c.add(name, stat.S_IFREG | 0o755, read(file))
+    c.add("guest/bios", stat.S_IFREG | 0o644, bios())
     with open(path + ".new", "wb") as f:
         f.write(c.finish())
     os.rename(path + ".new", path)
