@@ -218,7 +218,7 @@ static bool property(struct parse *p, const char *s, size_t len)
   size_t klen = eq ? (size_t)(eq - s) : len;
   const char *v = eq ? eq + 1 : "on";
   size_t vlen = eq ? len - klen - 1 : 2;
-  uint64_t n;
+  uint64_t n = 0;
 #define KEY(name) (klen == strlen(name) && !memcmp(s, name, klen))
   if (KEY("asids")) {
     if (!number(p, "asids", v, vlen, 2, 65536, &n))
@@ -403,7 +403,8 @@ void model_list(FILE *out)
     fprintf(out, "  %-12s %s\n", rows[i].name, rows[i].help);
   for (unsigned i = 0; i < sizeof aliases / sizeof *aliases; i++)
     fprintf(out, "  %-12s the same as %s\n", aliases[i].name, aliases[i].model);
-  fprintf(out, "\nProperties: asids=N phys-bits=N tlb-contexts=N vendor=NAME\n\nFeatures (+name, -name, name=on|off):\n ");
+  fprintf(out, "\nProperties: asids=N phys-bits=N tlb-contexts=N vendor=NAME\n\n"
+               "Features (+name, -name, name=on|off):\n ");
   unsigned column = 1;
   for (unsigned i = 0; i < feature_count; i++) {
     const struct feature_row *r = &feature_rows[i];

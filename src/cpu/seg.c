@@ -160,7 +160,7 @@ static bool seg_check_data(struct cpu *c, uint16_t sel, uint8_t vector, uint64_t
 
 static bool seg_load_data(struct cpu *c, unsigned seg, uint16_t sel, uint8_t vector)
 {
-  uint64_t d;
+  uint64_t d = 0;
   if (sel_null(sel)) {
     seg_load_null(c, seg, sel);
     return true;
@@ -193,7 +193,7 @@ bool seg_load(struct cpu *c, unsigned seg, uint16_t sel)
     seg_load_null(c, SEG_SS, sel);
     return true;
   }
-  uint64_t d;
+  uint64_t d = 0;
   if (!seg_check_stack(c, sel, c->cpl, VEC_GP, &d))
     return false;
   c->seg[SEG_SS] = seg_from_desc(sel, d);
@@ -203,7 +203,7 @@ bool seg_load(struct cpu *c, unsigned seg, uint16_t sel)
 
 bool seg_load_ldt(struct cpu *c, uint16_t sel, uint8_t vector)
 {
-  uint64_t d, upper = 0;
+  uint64_t d = 0, upper = 0;
   if (sel_null(sel)) {
     c->ldtr.sel = sel;
     c->ldtr.attr = 0;
@@ -229,7 +229,7 @@ bool seg_load_ldt(struct cpu *c, uint16_t sel, uint8_t vector)
 
 bool seg_load_tr(struct cpu *c, uint16_t sel)
 {
-  uint64_t d, upper = 0;
+  uint64_t d = 0, upper = 0;
   if (sel_null(sel))
     return raise_gp(c, 0);
   if (sel & 4)

@@ -350,20 +350,15 @@ static void szp(struct cpu *c, uint8_t v, bool cf, bool af)
 bool x_daa(struct cpu *c, const struct op *op)
 {
   uint8_t al = REG8(c, RAX * 8), old = al;
-  bool cf = cpu_cf(c), af = c->lah & 0x10, new_cf = false;
+  bool cf = cpu_cf(c) || old > 0x99, af = c->lah & 0x10;
   if ((al & 15) > 9 || af) {
-    new_cf = cf || al > 0xf9;
-    al += 6;
+    al += 6; // a carry out of this sets no CF of its own: old is above 0x99 then
     af = true;
   }
-  if (old > 0x99 || cf) {
+  if (cf)
     al += 0x60;
-    new_cf = true;
-  } else {
-    new_cf = false;
-  }
   REG8(c, RAX * 8) = al;
-  szp(c, al, new_cf, af);
+  szp(c, al, cf, af);
   return true;
 }
 

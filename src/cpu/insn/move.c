@@ -188,6 +188,8 @@ static bool select_extend(struct op *op, const struct op_source *s, op_fn *const
   unsigned to = size_index(d), from = size_index(x);
   if (from == 2 && to == 1) // MOVSXD r16, r/m32 moves 16 bits
     from = 1;
+  if (to == 0 || from > 2) // the table has no such row
+    return false;
   op->osz = to;
   op->reg = decode_reg(d->reg.value);
   if (x->type == ZYDIS_OPERAND_TYPE_REGISTER)
@@ -300,6 +302,8 @@ bool select_xchg(struct op *op, const struct op_source *s)
                                      {cmov##cc##_rr_32, cmov##cc##_rm_32},                                   \
                                      {cmov##cc##_rr_64, cmov##cc##_rm_64}};                                  \
     op->osz = size_index(&s->zo[0]);                                                                         \
+    if (op->osz == 0) /* the table has no such row */                                                        \
+      return false;                                                                                          \
     op->fn = fns[op->osz - 1][s->zo[1].type == ZYDIS_OPERAND_TYPE_MEMORY];                                   \
     return true;                                                                                             \
   }                                                                                                          \

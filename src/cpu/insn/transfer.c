@@ -254,7 +254,7 @@ static bool ret_real(struct cpu *c, const struct op *op)
 
 bool x_ret_far(struct cpu *c, const struct op *op)
 {
-  uint64_t ip, sel, cs, sp = 0, ss_sel = 0;
+  uint64_t ip, sel, cs = 0, sp = 0, ss_sel = 0;
   struct seg ss;
   unsigned size = 1u << op->osz;
   if (!cpu_protected(c))
@@ -386,7 +386,7 @@ static bool pop_frame(struct cpu *c, struct stack *st, uint64_t f[5], unsigned f
 
 static bool iret_protected(struct cpu *c, const struct op *op)
 {
-  uint64_t f[5], cs;
+  uint64_t f[5], cs = 0;
   struct seg ss = c->seg[SEG_SS];
   unsigned size = 1u << op->osz;
   bool wide = cpu_code64(c);
