@@ -140,8 +140,8 @@ static inline void copy(void *to, const void *from, unsigned len)
   }
 }
 
-// Ends the running block after this instruction. Accesses that the processor makes on its own do not say for which
-// instruction: c->at does, unless they belong to a delivery between blocks.
+// Ends the running block after this instruction. Accesses that the processor makes on its own do not say for
+// which instruction: c->at does, unless they belong to a delivery between blocks.
 static void stop(struct cpu *c, const struct op *op)
 {
   if (!op && c->block)

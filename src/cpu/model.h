@@ -192,9 +192,9 @@ struct model {
   uint8_t mc_banks;        // machine check banks, at most 8
   uint8_t mtrrs;           // variable-range MTRRs, at most 8
   uint8_t svm_rev;
-  uint32_t asids;                                      // address space identifiers, ASID 0 included
-  uint32_t tlb_contexts;                               // address spaces whose views are kept; 0: as many as is good
-  struct model_cache l1d, l1i, l2, l3;                 // l3.kb = 0: none
+  uint32_t asids;                      // address space identifiers, ASID 0 included
+  uint32_t tlb_contexts;               // address spaces whose views are kept; 0: as many as is good
+  struct model_cache l1d, l1i, l2, l3; // l3.kb = 0: none
   uint32_t tlb_l1_2m, tlb_l1_4k, tlb_l2_2m, tlb_l2_4k; // EAX, EBX of 8000_0005h and 8000_0006h
   uint32_t tlb_1g[2];                                  // EAX, EBX of 8000_0019h
   uint64_t xcr0;                                       // bits that XCR0 may have; 0 without XSAVE
