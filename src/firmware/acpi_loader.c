@@ -55,6 +55,6 @@ uint8_t *acpi_loader_script(const struct acpi_image *im, size_t *len)
   add_pointer(p += E, ACPI_FILE_RSDP, 16, 4);
   add_pointer(p += E, ACPI_FILE_RSDP, 24, 8);
   add_checksum(p += E, ACPI_FILE_RSDP, 8, 0, 20);
-  add_checksum(p += E, ACPI_FILE_RSDP, 32, 0, ACPI_RSDP_SIZE);
+  add_checksum(p + E, ACPI_FILE_RSDP, 32, 0, ACPI_RSDP_SIZE);
   return script;
 }

@@ -47,7 +47,7 @@ static bool read_checked(struct image *im, const char *name, struct err *e)
 
 bool bios_size(const char *path, uint64_t *size, struct err *e)
 {
-  struct image im;
+  struct image im = {0};
   if (!read_checked(&im, path, e))
     return false;
   *size = im.len;
@@ -57,7 +57,7 @@ bool bios_size(const char *path, uint64_t *size, struct err *e)
 
 bool bios_load(struct bios *b, struct ram *ram, const char *path, struct err *e)
 {
-  struct image im;
+  struct image im = {0};
   *b = (struct bios){0};
   if (!read_checked(&im, path, e))
     return false;

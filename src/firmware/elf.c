@@ -25,7 +25,7 @@ static bool load_header(struct elf *f, const struct image *im, const struct elf_
     return err_set(e, "kernel %s: ELF segment %u has more bytes in the file than in memory", im->name, n);
   if (!image_has(im, s->offset, s->filesz))
     return err_set(e, "kernel %s: cut short: ELF segment %u ends at %llu, the file at %llu", im->name, n,
-                   (unsigned long long)(s->offset + s->filesz), (unsigned long long)im->len);
+                   (unsigned long long)s->offset + s->filesz, (unsigned long long)im->len);
   if (s->memsz == 0)
     return true;
   if (s->paddr + s->memsz < s->paddr)

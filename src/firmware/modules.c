@@ -33,7 +33,7 @@ static char *next_element(const char **list)
 
 static bool load_one(struct loader *l, struct module *mod)
 {
-  struct image im;
+  struct image im = {0};
   size_t name_len = strcspn(mod->text, " ");
   mod->args = mod->text + name_len + strspn(mod->text + name_len, " ");
   char *name = strndup(mod->text, name_len);

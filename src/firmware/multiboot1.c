@@ -148,7 +148,7 @@ static bool put_info(struct loader *l, struct modules *m)
 
 enum load_result multiboot1_load(struct loader *l, const struct image *im)
 {
-  uint64_t at = find_header(im), entry;
+  uint64_t at = find_header(im), entry = 0;
   if (at == UINT64_MAX)
     return LOAD_NOT_MINE;
   uint32_t flags = get32(im->data + at + 4);

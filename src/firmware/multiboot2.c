@@ -265,7 +265,7 @@ static bool put_info(struct loader *l, const struct header *h, uint64_t base)
   }
   if (in.failed)
     ok = err_set(l->e, "no memory");
-  if (ok) {
+  else if (ok) {
     put32(in.data, (uint32_t)in.len);
     l->st->rbx = loader_low(l, in.data, in.len, 16);
     ok = l->st->rbx != 0;

@@ -112,7 +112,7 @@ bool smbios_build(struct smbios *s, const struct board *b)
     p[0x23] = p[0x24] = p[0x25] = 1; // cores, enabled cores, threads
   }
   memory(s, b);
-  p = add(s, 32, 0x0b, 0x2000, ""); // no errors at boot
+  add(s, 32, 0x0b, 0x2000, ""); // no errors at boot
   add(s, 127, 4, 0x7f00, "");
 
   uint8_t *a = s->anchor;
