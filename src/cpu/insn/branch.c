@@ -159,45 +159,41 @@ static unsigned branch_osz(const struct op_source *s)
   }
 CONDITIONS(SELECT_JCC)
 
-bool select_jmp(struct op *op, const struct op_source *s)
+// Handlers of a near JMP or CALL: relative in 64-bit and in flat 32-bit code, by register and by memory in
+// 64-bit code.
+struct near_fns {
+  op_fn *rel64, *rel32, *reg64, *mem64;
+};
+
+static bool select_near(struct op *op, const struct op_source *s, const struct near_fns *fns)
 {
   enum width w = width_of(s);
   op->osz = branch_osz(s);
-  if (op->flags & OPF_FAR)
-    return false;
-  if (w == W_ANY)
+  if ((op->flags & OPF_FAR) || w == W_ANY)
     return false;
   if (s->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-    op->fn = w == W_64 ? jmp_64 : jmp_32;
+    op->fn = w == W_64 ? fns->rel64 : fns->rel32;
   else if (w == W_64)
-    op->fn = op->flags & OPF_MEM ? jmp_m_64 : jmp_r_64;
+    op->fn = op->flags & OPF_MEM ? fns->mem64 : fns->reg64;
   else
     return false;
   return true;
 }
+bool select_jmp(struct op *op, const struct op_source *s)
+{
+  static const struct near_fns fns = {jmp_64, jmp_32, jmp_r_64, jmp_m_64};
+  return select_near(op, s, &fns);
+}
 bool select_call(struct op *op, const struct op_source *s)
 {
-  enum width w = width_of(s);
-  op->osz = branch_osz(s);
-  if (op->flags & OPF_FAR)
-    return false;
-  if (w == W_ANY)
-    return false;
-  if (s->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-    op->fn = w == W_64 ? call_64 : call_32;
-  else if (w == W_64)
-    op->fn = op->flags & OPF_MEM ? call_m_64 : call_r_64;
-  else
-    return false;
-  return true;
+  static const struct near_fns fns = {call_64, call_32, call_r_64, call_m_64};
+  return select_near(op, s, &fns);
 }
 bool select_ret(struct op *op, const struct op_source *s)
 {
   enum width w = width_of(s);
   op->osz = branch_osz(s);
-  if (op->flags & OPF_FAR)
-    return false;
-  if (w == W_ANY)
+  if ((op->flags & OPF_FAR) || w == W_ANY)
     return false;
   op->fn = w == W_64 ? ret_64 : ret_32;
   return true;

@@ -3,6 +3,7 @@
 #include "cpu/insn/integer.h"
 
 #include "cpu/decode.h"
+#include "cpu/insn/flags.h"
 #include "cpu/insn/move.h"
 #include "cpu/mem.h"
 
@@ -125,25 +126,6 @@ bool x_idiv(struct cpu *c, const struct op *op)
 
 // ---- compare and exchange ----
 
-static void cmp_flags(struct cpu *c, unsigned osz, uint64_t a, uint64_t b)
-{
-  uint16_t f;
-  switch (osz) {
-  case 0:
-    __asm__("cmpb %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "q"((uint8_t)a), "q"((uint8_t)b) : "cc");
-    break;
-  case 1:
-    __asm__("cmpw %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"((uint16_t)a), "r"((uint16_t)b) : "cc");
-    break;
-  case 2:
-    __asm__("cmpl %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"((uint32_t)a), "r"((uint32_t)b) : "cc");
-    break;
-  default:
-    __asm__("cmpq %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"(a), "r"(b) : "cc");
-  }
-  c->fl = f;
-}
-
 // Loads the destination with the right to write it; *la is its address if it is memory.
 static bool rmw_get(struct cpu *c, const struct op *op, unsigned size, uint64_t *la, uint64_t *v)
 {
@@ -172,7 +154,7 @@ bool x_cmpxchg(struct cpu *c, const struct op *op)
   } else if (same) {
     reg_set(c, op->rm, op->osz, put);
   }
-  cmp_flags(c, op->osz, acc, v);
+  flags_cmp(c, op->osz, acc, v);
   if (!same)
     reg_set(c, RAX * 8, op->osz, v);
   return true;
@@ -219,31 +201,6 @@ bool x_cmpxchg16b(struct cpu *c, const struct op *op)
   return true;
 }
 
-static void add_flags(struct cpu *c, unsigned osz, uint64_t a, uint64_t b)
-{
-  uint16_t f;
-  switch (osz) {
-  case 0: {
-    uint8_t x = a;
-    __asm__("addb %2,%0\n\tlahf\n\tseto %%al" : "+q"(x), "=&a"(f) : "q"((uint8_t)b) : "cc");
-    break;
-  }
-  case 1: {
-    uint16_t x = a;
-    __asm__("addw %2,%0\n\tlahf\n\tseto %%al" : "+r"(x), "=&a"(f) : "r"((uint16_t)b) : "cc");
-    break;
-  }
-  case 2: {
-    uint32_t x = a;
-    __asm__("addl %2,%0\n\tlahf\n\tseto %%al" : "+r"(x), "=&a"(f) : "r"((uint32_t)b) : "cc");
-    break;
-  }
-  default:
-    __asm__("addq %2,%0\n\tlahf\n\tseto %%al" : "+r"(a), "=&a"(f) : "r"(b) : "cc");
-  }
-  c->fl = f;
-}
-
 bool x_xadd(struct cpu *c, const struct op *op)
 {
   uint64_t la = 0, v, r = reg_get(c, op->reg, op->osz);
@@ -252,7 +209,7 @@ bool x_xadd(struct cpu *c, const struct op *op)
     return false;
   if ((op->flags & OPF_MEM) && !op_store(c, op, la, size, v + r))
     return false;
-  add_flags(c, op->osz, v, r);
+  flags_add(c, op->osz, v, r);
   reg_set(c, op->reg, op->osz, v);
   if (!(op->flags & OPF_MEM))
     reg_set(c, op->rm, op->osz, v + r);

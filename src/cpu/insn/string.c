@@ -7,6 +7,7 @@
 #include "cpu/insn/string.h"
 
 #include "cpu/decode.h"
+#include "cpu/insn/flags.h"
 #include "cpu/mem.h"
 
 #define RUN_MAX 4096 // elements in one go on the slow way
@@ -77,25 +78,6 @@ static bool lods1(struct cpu *c, const struct op *op)
   return true;
 }
 
-static void compare(struct cpu *c, unsigned osz, uint64_t a, uint64_t b)
-{
-  uint16_t f;
-  switch (osz) {
-  case 0:
-    __asm__("cmpb %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "q"((uint8_t)a), "q"((uint8_t)b) : "cc");
-    break;
-  case 1:
-    __asm__("cmpw %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"((uint16_t)a), "r"((uint16_t)b) : "cc");
-    break;
-  case 2:
-    __asm__("cmpl %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"((uint32_t)a), "r"((uint32_t)b) : "cc");
-    break;
-  default:
-    __asm__("cmpq %2,%1\n\tlahf\n\tseto %%al" : "=&a"(f) : "r"(a), "r"(b) : "cc");
-  }
-  c->fl = f;
-}
-
 static bool cmps1(struct cpu *c, const struct op *op)
 {
   uint64_t a, b, from = source(c, op);
@@ -104,7 +86,7 @@ static bool cmps1(struct cpu *c, const struct op *op)
   uint64_t to = target(c, op, ACC_READ);
   if (c->faulted || !op_load(c, op, to, 1u << op->osz, &b))
     return false;
-  compare(c, op->osz, a, b);
+  flags_cmp(c, op->osz, a, b);
   bump(c, op, RSI, step(c, op));
   bump(c, op, RDI, step(c, op));
   return true;
@@ -115,7 +97,7 @@ static bool scas1(struct cpu *c, const struct op *op)
   uint64_t b, to = target(c, op, ACC_READ);
   if (c->faulted || !op_load(c, op, to, 1u << op->osz, &b))
     return false;
-  compare(c, op->osz, reg_get(c, RAX * 8, op->osz), b);
+  flags_cmp(c, op->osz, reg_get(c, RAX * 8, op->osz), b);
   bump(c, op, RDI, step(c, op));
   return true;
 }
