@@ -21,14 +21,15 @@ import guest  # noqa: E402
 def meson_tests(build):
     out = subprocess.run(["meson", "introspect", "--tests", build], check=True, capture_output=True, text=True)
     for t in json.loads(out.stdout):
-        yield t["name"], lambda t=t: run_program(t)
+        yield t["name"], lambda t=t: run_program(t, build)
 
 
-def run_program(t):
+def run_program(t, build):
     env = dict(os.environ, **t.get("env", {}))
     timeout = (t["timeout"] or 600) * FACTOR
     try:
-        r = subprocess.run(t["cmd"], cwd=t.get("workdir") or None, env=env, stdin=subprocess.DEVNULL,
+        r = subprocess.run(t["cmd"], cwd=t.get("workdir") or build,  # as meson does: paths in cmd may be relative
+                           env=env, stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
     except subprocess.TimeoutExpired as e:
         raise AssertionError(f"not finished after {timeout} s\n{(e.output or b'').decode(errors='replace')[-2000:]}")
