@@ -57,20 +57,25 @@ static bool config_files(struct machine *m, struct err *e)
   return ok || err_set(e, "out of memory");
 }
 
-bool firmware_init(struct machine *m, struct err *e)
+void firmware_cmos(struct machine *m, bool once)
 {
-  describe_board(m);
-  if (!acpi_build(&m->acpi, &m->board, e))
-    return false;
   struct cmos_config cmos = {.ram_below_4g = m->low_size, .ram_above_4g = m->high_size, .cpus = m->cpus};
-  boot_order(m->config->boot_once[0]    ? m->config->boot_once
-             : m->config->boot_order[0] ? m->config->boot_order
-                                        : "cad",
+  boot_order(once && m->config->boot_once[0] ? m->config->boot_once
+             : m->config->boot_order[0]      ? m->config->boot_order
+                                             : "cad",
              cmos.boot);
   for (unsigned i = 0; i < 2; i++)
     if (m->pc.ide->ch[0].drive[i].kind == IDE_HD)
       cmos.hard_disks |= (uint8_t)(1u << i);
   rtc_configure(&m->pc.rtc, &cmos);
+}
+
+bool firmware_init(struct machine *m, struct err *e)
+{
+  describe_board(m);
+  if (!acpi_build(&m->acpi, &m->board, e))
+    return false;
+  firmware_cmos(m, true);
   if (!config_items(m))
     return err_set(e, "out of memory");
   return m->config->kernel ? true : config_files(m, e);

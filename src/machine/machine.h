@@ -108,6 +108,8 @@ bool memory_init(struct machine *m, struct err *e);
 bool cpus_init(struct machine *m, struct err *e);
 void cpus_free(struct machine *m);
 bool firmware_init(struct machine *m, struct err *e);
+// What a setup program would have left in CMOS memory; once: the boot order is that of -boot once=.
+void firmware_cmos(struct machine *m, bool once);
 // After every reset: puts the kernel into memory and the processor at its entry. fresh: RAM is zero still.
 bool firmware_start(struct machine *m, bool fresh, struct err *e);
 bool devices_init(struct machine *m, struct err *e);

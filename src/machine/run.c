@@ -68,6 +68,8 @@ static bool finish(struct machine *m, enum machine_end end)
 static bool restart(struct machine *m)
 {
   struct err e;
+  if (m->config->boot_once[0]) // that was the start before
+    firmware_cmos(m, false);
   if (machine_reset(m, &e))
     return true;
   m->trouble = e;

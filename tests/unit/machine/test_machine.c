@@ -129,6 +129,22 @@ static void a_reset_starts_the_kernel_again(void **state)
   teardown(&c, path);
 }
 
+static void the_order_of_boot_once_holds_until_the_first_reset(void **state)
+{
+  struct config c;
+  char path[64];
+  setup(&c, path, counts, sizeof counts);
+  strcpy(c.boot_once, "d");
+  strcpy(c.boot_order, "c");
+  struct machine *m = build(&c);
+  assert_int_equal(m->pc.rtc.cmos[0x3d], 3);
+  machine_request(m, WANT_RESET);
+  assert_int_equal(machine_run(m), END_EXIT);
+  assert_int_equal(m->pc.rtc.cmos[0x3d], 2);
+  machine_free(m);
+  teardown(&c, path);
+}
+
 static void an_image_that_has_gone_ends_the_machine_at_a_reset(void **state)
 {
   struct config c;
@@ -246,6 +262,7 @@ int main(void)
       cmocka_unit_test(the_same_run_has_the_same_hash),
       cmocka_unit_test(a_page_of_zeros_counts_as_untouched),
       cmocka_unit_test(a_reset_starts_the_kernel_again),
+      cmocka_unit_test(the_order_of_boot_once_holds_until_the_first_reset),
       cmocka_unit_test(an_image_that_has_gone_ends_the_machine_at_a_reset),
       cmocka_unit_test(a_triple_fault_resets_unless_told_otherwise),
       cmocka_unit_test(a_machine_that_cannot_be_built_says_why_and_leaves_nothing),
