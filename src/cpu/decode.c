@@ -192,8 +192,6 @@ static void fill(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
     if (imms)
       op->imm &= 0xff;
   }
-  if (zi->mnemonic == ZYDIS_MNEMONIC_POP && (op->flags & OPF_MEM) && op->base == RSP * 8)
-    op->flags |= OPF_STACK_FIX;
 }
 
 static enum decode_status undefined(struct op *op, unsigned off, unsigned len)

@@ -26,8 +26,7 @@ enum op_flag {
   OPF_REPNE = 8,
   OPF_RIP = 16, // EA_SLOW: disp is relative to the next instruction (else already to the block's start)
   OPF_VEX = 32,
-  OPF_FAR = 64,        // a far branch or far pointer
-  OPF_STACK_FIX = 128, // POP [mem] with SP as base: the address is computed after the increment
+  OPF_FAR = 64, // a far branch or far pointer
 };
 
 struct op {

@@ -143,8 +143,7 @@ static bool g_pat_bad(const struct cpu *c, const struct vmcb *v)
   }
   return false;
 }
-// APM2 15.20: a reserved type, an exception that is none, #NMI as an exception, or #OF and #BP in 64-bit
-// mode's place are illegal.
+// APM2 15.20: a reserved type, an exception vector that is none, and NMI as an exception are illegal.
 static bool inject_bad(const struct cpu *c, const struct vmcb *v)
 {
   uint64_t e = v->control.eventinj;

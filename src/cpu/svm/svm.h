@@ -46,7 +46,6 @@ struct svm {
   uint64_t key;       // C001_0118h
   // ---- statistics ----
   uint64_t vmruns, exits;
-  uint64_t npf_walks;
 };
 
 struct err;
