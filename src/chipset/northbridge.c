@@ -29,6 +29,8 @@ enum {
   F3_CLOCK = 0xd4,
   F3_THERMTRIP = 0xe4,
   F3_CAPABILITIES = 0xe8,
+  F3_DEV = 0xf0, // header, function and index, data
+  F3_DEV_END = 0xfc,
   F3_CPUID = 0xfc,
 
   READ_WRITE = 3, // enable bits of a map entry
@@ -162,6 +164,41 @@ static void function3(struct pci_func *f, const struct nb_map *m, unsigned node)
     pci_set_long(f, F3_TEMPERATURE, CELSIUS_40 * 8 << 21);
     pci_set_long(f, F3_CPUID, m->signature);
   }
+}
+
+static bool reaches_dev(unsigned off, unsigned size)
+{
+  return off < F3_DEV_END && off + size > F3_DEV;
+}
+
+static void function3_read(struct pci_func *f, unsigned off, unsigned size)
+{
+  const struct northbridge *nb = f->dev;
+  if (reaches_dev(off, size))
+    pci_set_long(f, off & ~3u, nb->dev.read(nb->dev.opaque, off & ~3u));
+}
+
+// What a narrow write leaves out keeps its value.
+static void function3_written(struct pci_func *f, unsigned off, unsigned size)
+{
+  const struct northbridge *nb = f->dev;
+  unsigned reg = off & ~3u;
+  if (!reaches_dev(off, size))
+    return;
+  uint32_t v = nb->dev.read(nb->dev.opaque, reg);
+  memcpy((uint8_t *)&v + (off & 3), f->config + off, size);
+  nb->dev.write(nb->dev.opaque, reg, v);
+}
+
+void nb_set_dev(struct northbridge *nb, const struct nb_dev *dev)
+{
+  struct pci_func *f = &nb->func[3];
+  nb->dev = *dev;
+  f->config[PCI_CAPABILITY_LIST] = F3_DEV;
+  f->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+  memset(f->wmask + F3_DEV, 0xff, F3_DEV_END - F3_DEV); // what was written; reads ask again
+  f->config_read = function3_read;
+  f->config_written = function3_written;
 }
 
 void nb_init(struct northbridge *nb, struct pci_bus *pb, const struct nb_map *map, uint8_t node)

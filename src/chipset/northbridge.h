@@ -28,11 +28,20 @@ struct nb_map {
   uint64_t hole_base; // start of the MMIO hole below 4 GB
 };
 
+// The Device Exclusion Vector behind the capability at F3xF0 to F3xFB: reg is the offset of the doubleword,
+// F0h (header), F4h (function and index) or F8h (data).
+struct nb_dev {
+  uint32_t (*read)(void *opaque, unsigned reg);
+  void (*write)(void *opaque, unsigned reg, uint32_t v);
+  void *opaque;
+};
+
 struct northbridge {
   struct pci_func func[NB_FUNCTIONS];
   unsigned functions;
   uint8_t node;
   struct nb_map map;
+  struct nb_dev dev; // read == NULL: none
 };
 
 // Fills in routes for a machine whose nodes form a ring in the order of their numbers: to the next node by
@@ -41,5 +50,7 @@ void nb_map_ring(struct nb_map *m);
 
 void nb_init(struct northbridge *nb, struct pci_bus *pb, const struct nb_map *map, uint8_t node);
 void nb_reset(struct northbridge *nb);
+// Gives function 3 the capability, the only one in its list. Without this call it has none.
+void nb_set_dev(struct northbridge *nb, const struct nb_dev *dev);
 
 #endif

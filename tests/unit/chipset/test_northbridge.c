@@ -131,6 +131,51 @@ static void maps_are_read_only_and_scratch_bits_are_reset(void **state)
   bench_free(&x.b);
 }
 
+struct vector {
+  uint32_t reg[3];
+  unsigned last;
+};
+
+static uint32_t vector_read(void *opaque, unsigned reg)
+{
+  return ((struct vector *)opaque)->reg[(reg - 0xf0) / 4];
+}
+
+static void vector_write(void *opaque, unsigned reg, uint32_t v)
+{
+  struct vector *d = opaque;
+  d->reg[(reg - 0xf0) / 4] = v;
+  d->last = reg;
+}
+
+static void the_exclusion_vector_is_the_only_capability_of_function_3(void **state)
+{
+  struct board x;
+  struct vector d = {.reg = {0x0010000f, 0, 0x11223344}};
+  struct nb_dev ops = {vector_read, vector_write, &d};
+  setup_board(&x, NB_FAMILY10H, 1);
+  uint8_t f3 = 0x18 << 3 | 3;
+  assert_int_equal(rd(&x, 0, 3, 0x34) & 0xff, 0);
+  assert_int_equal(rd(&x, 0, 3, 4) >> 16 & 0x10, 0);
+  pci_config_write(&x.pb, 0, f3, 0xf4, 4, 0xffffffff);
+  assert_int_equal(rd(&x, 0, 3, 0xf4), 0);
+  nb_set_dev(&x.nb[0], &ops);
+  assert_int_equal(rd(&x, 0, 3, 0x34) & 0xff, 0xf0);
+  assert_int_equal(rd(&x, 0, 3, 4) >> 16 & 0x10, 0x10);
+  assert_int_equal(rd(&x, 0, 3, 0xf0), 0x0010000f);
+  pci_config_write(&x.pb, 0, f3, 0xf4, 4, 0x0102);
+  assert_int_equal(d.last, 0xf4);
+  assert_int_equal(d.reg[1], 0x0102);
+  pci_config_write(&x.pb, 0, f3, 0xf5, 1, 0x05); // FUNCTION alone: INDEX stays
+  assert_int_equal(d.reg[1], 0x0502);
+  d.reg[2] = 0x55667788; // what DATA shows depends on FUNCTION and INDEX
+  assert_int_equal(pci_config_read(&x.pb, 0, f3, 0xfa, 2), 0x5566);
+  pci_config_write(&x.pb, 0, f3, 0xf8, 2, 0xaaaa);
+  assert_int_equal(d.reg[2], 0x5566aaaa);
+  assert_int_equal(rd(&x, 0, 3, 0xfc), 0x100f23); // behind it
+  bench_free(&x.b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -140,6 +185,7 @@ int main(void)
       cmocka_unit_test(following_the_routes_reaches_every_node),
       cmocka_unit_test(memory_over_the_hole_is_hoisted),
       cmocka_unit_test(maps_are_read_only_and_scratch_bits_are_reset),
+      cmocka_unit_test(the_exclusion_vector_is_the_only_capability_of_function_3),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
