@@ -15,6 +15,7 @@ const struct log_name log_names[] = {
     {"io", LOG_IO, "accesses to ports and device memory"},
     {"unimp", LOG_UNIMP, "hardware that the guest asks for and this machine lacks"},
     {"vmrun", LOG_VMRUN, "world switches, and the check that a VMRUN failed"},
+    {"dev", LOG_DEV, "requests of devices that the Device Exclusion Vector denied"},
     {NULL, 0, NULL},
 };
 

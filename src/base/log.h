@@ -18,6 +18,7 @@ enum log_item {
   LOG_IO = 1u << 5,           // port and memory-mapped device accesses
   LOG_UNIMP = 1u << 6,        // what real hardware has and this machine has not
   LOG_VMRUN = 1u << 7,        // world switches, and why a VMRUN failed
+  LOG_DEV = 1u << 8,          // requests of devices that the Device Exclusion Vector denied
 };
 
 struct log {

@@ -97,7 +97,7 @@ enum txn_resp bus_access(struct bus *b, const struct txn *t, uint64_t *value)
   enum txn_resp resp = TXN_OK;
   unsigned size = t->size < 8 ? t->size : 8;
   uint64_t in = t->kind == TXN_WRITE ? *value : 0, result = 0;
-  if (t->space == TXN_SPECIAL) { // answered by nobody on this bus
+  if (t->space > TXN_IO) { // answered by nobody on this bus
     *value = UINT64_MAX;
     return TXN_ABORT;
   }

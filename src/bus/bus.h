@@ -21,6 +21,7 @@ enum txn_space {
   TXN_MEM,     // system-physical memory
   TXN_IO,      // the 64 K ports
   TXN_SPECIAL, // special cycles: SKINIT's hash cycles to the TPM
+  TXN_CONFIG,  // configuration space, as a device would ask for it: always refused by the fabric
 };
 
 // What came back. An access that nothing answers is a master abort: a read gives all ones, a write

@@ -1,16 +1,43 @@
 // The way of a device's request into memory; see fabric.h.
 #include "fabric/fabric.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MSI_FIRST UINT64_C(0xfee00000)
 #define MSI_LAST  UINT64_C(0xfeefffff)
+
+#define HT_IO_FIRST     UINT64_C(0xfdfc000000)
+#define HT_IO_LAST      UINT64_C(0xfdfdffffff)
+#define HT_CONFIG_FIRST UINT64_C(0xfdfe000000)
+#define HT_CONFIG_LAST  UINT64_C(0xffffffffff)
 
 void fabric_init(struct fabric *f, struct bus *bus, unsigned nodes)
 {
   *f = (struct fabric){.bus = bus, .nodes = nodes > FABRIC_NODES ? FABRIC_NODES : nodes};
   if (f->nodes == 0)
     f->nodes = 1;
+}
+
+void fabric_free(struct fabric *f)
+{
+  for (unsigned n = 0; n < f->nodes; n++) {
+    if (f->node[n].dev)
+      dev_free(f->node[n].dev);
+    free(f->node[n].dev);
+    f->node[n].dev = NULL;
+  }
+}
+
+bool fabric_add_dev(struct fabric *f, const struct dev_model *model, const struct clock *clock)
+{
+  for (unsigned n = 0; n < f->nodes; n++) {
+    f->node[n].dev = malloc(sizeof *f->node[n].dev);
+    if (!f->node[n].dev)
+      return false;
+    dev_init(f->node[n].dev, model, f->bus, clock, (uint8_t)n);
+  }
+  return true;
 }
 
 // Address and data format of a message: APM volume 2, section 16.11; PCI 3.0, section 6.8.1.
@@ -27,9 +54,93 @@ static void message(struct fabric *f, uint64_t addr, uint32_t data)
   bus_intr(f->bus, &m);
 }
 
-enum txn_resp fabric_transfer(void *fabric, const struct txn *t, void *buf, uint64_t len)
+// The part of a request that nothing holds back.
+static enum txn_resp perform(struct fabric *f, const struct txn *t, void *buf, uint64_t len)
+{
+  // A device may be the target of another's request, and start one of its own because of it. That one
+  // reaches memory only: otherwise a guest could make two devices call each other for ever.
+  struct txn part = *t;
+  enum txn_resp resp = TXN_OK;
+  part.debug = f->depth > 0;
+  f->depth++;
+  if (t->space == TXN_MEM) {
+    resp = bus_transfer(f->bus, &part, buf, len);
+  } else { // ports: one access
+    uint64_t v = 0;
+    part.size = (uint32_t)len;
+    if (t->kind == TXN_WRITE)
+      memcpy(&v, buf, len);
+    resp = bus_access(f->bus, &part, &v);
+    if (t->kind != TXN_WRITE)
+      memcpy(buf, &v, len);
+  }
+  f->depth--;
+  return resp;
+}
+
+// The longest run of addresses from t->addr on that have one answer, at most len.
+static uint64_t run(struct dev *d, const struct txn *t, uint64_t len, bool *allowed, enum dev_reason *why)
+{
+  uint64_t last, done;
+  *allowed = dev_allows(d, t, t->addr, &last, why);
+  done = last - t->addr + 1;
+  while (done < len && done) {
+    enum dev_reason other;
+    uint64_t addr = last + 1;
+    if (dev_allows(d, t, addr, &last, &other) != *allowed)
+      break;
+    done += last - addr + 1;
+  }
+  return done && done < len ? done : len;
+}
+
+static enum txn_resp checked(struct fabric *f, struct dev *d, const struct txn *t, uint8_t *buf, uint64_t len)
+{
+  struct txn part = *t;
+  enum txn_resp resp = TXN_OK;
+  d->checks++;
+  while (len) {
+    enum dev_reason why;
+    bool allowed;
+    uint64_t n = run(d, &part, len, &allowed, &why);
+    if (!allowed) {
+      if (part.kind != TXN_WRITE)
+        memset(buf, 0xff, n);
+      dev_deny(d, &part, part.addr, n, why);
+      resp = TXN_ABORT;
+    } else if (perform(f, &part, buf, n) != TXN_OK) {
+      resp = TXN_ABORT;
+    }
+    part.addr += n;
+    buf += n;
+    len -= n;
+  }
+  return resp;
+}
+
+// HyperTransport reaches I/O and configuration space through addresses above memory (HyperTransport link
+// specification, table "address map").
+static void place(struct txn *t)
+{
+  if (t->space != TXN_MEM || t->addr < HT_IO_FIRST || t->addr > HT_CONFIG_LAST)
+    return;
+  t->space = t->addr <= HT_IO_LAST ? TXN_IO : TXN_CONFIG;
+  t->addr -= t->space == TXN_IO ? HT_IO_FIRST : HT_CONFIG_FIRST;
+}
+
+// What no request may be, before anybody looks at whose it is.
+static bool reserved(const struct txn *t, uint64_t len)
+{
+  uint64_t last = t->addr + (len - 1);
+  if (t->space == TXN_MEM)
+    return last >= MSI_FIRST && t->addr <= MSI_LAST;
+  return len > 4 || (t->space == TXN_IO && last > 0xffff);
+}
+
+enum txn_resp fabric_transfer(void *fabric, const struct txn *request, void *buf, uint64_t len)
 {
   struct fabric *f = fabric;
+  struct txn placed = *request, *t = &placed;
   struct fabric_node *node = &f->node[t->node < f->nodes ? t->node : 0];
   bool write = t->kind == TXN_WRITE;
   enum txn_resp resp;
@@ -42,28 +153,26 @@ enum txn_resp fabric_transfer(void *fabric, const struct txn *t, void *buf, uint
     node->reads++;
     node->read_bytes += len;
   }
+  place(t);
   uint64_t last = t->addr + (len - 1);
   bool wraps = last < t->addr;
-  if (wraps || (last >= MSI_FIRST && t->addr <= MSI_LAST)) {
-    if (write && len == 4 && !(t->addr & 3) && !wraps) {
-      uint32_t data;
-      memcpy(&data, buf, sizeof data);
-      node->messages++;
-      message(f, t->addr, data);
-      return TXN_OK;
-    }
+  if (t->space == TXN_MEM && reserved(t, len) && write && len == 4 && !(t->addr & 3)) {
+    uint32_t data;
+    memcpy(&data, buf, sizeof data);
+    node->messages++;
+    message(f, t->addr, data);
+    return TXN_OK;
+  }
+  if (wraps || reserved(t, len)) {
     if (!write)
       memset(buf, 0xff, len);
     node->aborts++;
     return TXN_ABORT;
   }
-  // A device may be the target of another's request, and start one of its own because of it. That one
-  // reaches memory only: otherwise a guest could make two devices call each other for ever.
-  struct txn part = *t;
-  part.debug = f->depth > 0;
-  f->depth++;
-  resp = bus_transfer(f->bus, &part, buf, len);
-  f->depth--;
+  if (node->dev && (node->dev->active || t->space == TXN_CONFIG))
+    resp = checked(f, node->dev, t, buf, len);
+  else
+    resp = perform(f, t, buf, len);
   if (resp != TXN_OK)
     node->aborts++;
   return resp;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bus/bus.h"
+#include "fabric/dev.h"
 
 enum { FABRIC_NODES = 8 };
 
@@ -22,7 +23,8 @@ struct fabric_node {
   // Requests that entered here from devices.
   uint64_t reads, writes, read_bytes, written_bytes;
   uint64_t messages; // interrupt messages
-  uint64_t aborts;   // requests of which a part was answered by nobody
+  uint64_t aborts;   // requests of which a part was denied, or answered by nobody
+  struct dev *dev;   // what its devices may reach; NULL: this processor has no such thing
 };
 
 struct fabric {
@@ -33,6 +35,11 @@ struct fabric {
 };
 
 void fabric_init(struct fabric *f, struct bus *bus, unsigned nodes);
+
+// Frees what the nodes own.
+void fabric_free(struct fabric *f);
+// Gives each node a Device Exclusion Vector. False: no memory.
+bool fabric_add_dev(struct fabric *f, const struct dev_model *model, const struct clock *clock);
 
 // The request of a device: t says address, kind, requester, unit and node of entry. Reads fill buf with
 // ones where nobody answers or the request is refused. A write of 4 bytes to FEEx_xxxxh is an interrupt
