@@ -311,7 +311,8 @@ static enum outcome nested_walk(struct cpu *c, uint64_t gpa, enum tlb_view view,
                     .debug = need == 0};
   struct leaf l;
   enum outcome o = descend(c, &s, gpa, &l, w);
-  c->tlbs->nested_refs += l.refs;
+  if (!s.debug)
+    c->tlbs->walks[WALK_NESTED].nested_refs += l.refs;
   if (o != FOUND)
     return o;
   *n = (struct nest_entry){.pa = l.pa,
@@ -340,14 +341,15 @@ static bool nested(struct cpu *c, uint64_t gpa, enum tlb_view view, unsigned nee
   struct tlb *t = c->tlbs;
   struct nest_entry *e = need ? tlb_nest_find(t, gpa) : NULL;
   if (likely(e && nested_allows(c, e, view, need))) {
-    t->nested_refs_saved += e->refs;
+    t->walks[WALK_NESTED].nested_hits++;
+    t->walks[WALK_NESTED].nested_saved += e->refs;
     *n = *e;
     return true;
   }
   bool allowed = false;
   enum outcome o = ABSENT;
   if (need)
-    t->nested_walks++;
+    t->walks[WALK_NESTED].nested_walks++;
   if (in_reach(c->svm, gpa))
     o = nested_walk(c, gpa, view, need, n, w, &allowed);
   if (o == FOUND && allowed) {
@@ -417,7 +419,8 @@ static bool walk(struct cpu *c, uint64_t la, enum tlb_view view, unsigned need, 
                     .debug = need == 0};
   struct leaf l;
   enum outcome o = descend(c, &s, la, &l, w);
-  c->tlbs->table_refs += l.refs;
+  if (!s.debug)
+    c->tlbs->walks[mmu_walk_kind(c)].table_refs += l.refs;
   switch (o) {
   case FOUND:
     break;

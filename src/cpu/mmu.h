@@ -53,6 +53,7 @@ struct walk {
 
 // True if guest-physical addresses go through the nested tables now.
 bool mmu_two_stages(const struct cpu *c);
+enum walk_kind mmu_walk_kind(const struct cpu *c);
 
 // Walks for an access that needs `need` (one of enum mmu_right) with the rights of `view`; sets accessed and
 // dirty bits. False: a page fault, w->error, or a nested one. Valid with paging off too.

@@ -7,6 +7,11 @@ bool mmu_two_stages(const struct cpu *c)
   return c->guest && c->svm->np;
 }
 
+enum walk_kind mmu_walk_kind(const struct cpu *c)
+{
+  return !c->guest ? WALK_HOST : c->svm->np ? WALK_NESTED : WALK_SHADOW;
+}
+
 // Every access is a user's access for the nested tables. With GMET (15.25.13) the U bit speaks of execution
 // only: set, the guest may execute the page at CPL 3, clear, at CPL 0 to 2.
 unsigned mmu_nested_denied(const struct cpu *c, enum tlb_view view, unsigned perm)

@@ -322,14 +322,12 @@ uint16_t tlb_asid(const struct cpu *c)
 struct tlb_stats tlb_stats(const struct cpu *c)
 {
   const struct tlb *t = c->tlbs;
-  return (struct tlb_stats){.walks = t->walks,
-                            .fills = t->fills,
-                            .flushes = t->flushes,
-                            .guest_walks = t->guest_walks,
-                            .table_refs = t->table_refs,
-                            .nested_walks = t->nested_walks,
-                            .nested_refs = t->nested_refs,
-                            .nested_refs_saved = t->nested_refs_saved};
+  struct tlb_stats s = {.fills = t->fills, .flushes = t->flushes};
+  for (unsigned i = 0; i < WALK_KINDS; i++) {
+    s.kind[i] = t->walks[i];
+    s.walks += t->walks[i].walks;
+  }
+  return s;
 }
 
 struct tlb_asid_stats tlb_asid_stats(const struct cpu *c, uint16_t asid)
@@ -339,5 +337,6 @@ struct tlb_asid_stats tlb_asid_stats(const struct cpu *c, uint16_t asid)
   struct tlb_asid_stats s = {.fills = a->fills, .flushes = a->flushes};
   for (const struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++)
     s.kept += tlb_store_alive(t, e) && tlb_entry_asid(e) == asid;
+  s.nested_kept = tlb_nest_count(t, asid);
   return s;
 }

@@ -67,18 +67,30 @@ void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), vo
 
 uint16_t tlb_asid(const struct cpu *c); // of the current context
 
+// Whose tables a walk goes through.
+enum walk_kind {
+  WALK_HOST,   // of a processor without a guest
+  WALK_SHADOW, // a guest's: those that its hypervisor keeps for it (shadow paging)
+  WALK_NESTED, // a guest's own and the nested ones
+  WALK_KINDS
+};
+// The debugger's walks do not count.
+struct tlb_walks {
+  uint64_t walks;        // for accesses that the TLB had nothing for
+  uint64_t table_refs;   // references to the tables that CR3 names
+  uint64_t nested_walks; // through nested tables: for an access, or a reference to a guest's table
+  uint64_t nested_refs;  // references to nested tables
+  uint64_t nested_hits;  // guest-physical addresses that were kept: no walk for them
+  uint64_t nested_saved; // the references that those would have been
+};
 struct tlb_stats {
-  uint64_t walks, fills, flushes; // page walks; slots of views filled; flush operations of any kind
-  uint64_t guest_walks;           // of the walks: under nested paging
-  uint64_t table_refs;            // references to the tables that CR3 names
-  uint64_t nested_walks;          // through nested tables: for an access, or a reference to a guest's table
-  uint64_t nested_refs,
-      nested_refs_saved; // references to nested tables; what kept guest-physical pages saved
+  uint64_t walks, fills, flushes; // walks of all kinds; slots of views filled; flush operations of any kind
+  struct tlb_walks kind[WALK_KINDS];
 };
 struct tlb_stats tlb_stats(const struct cpu *c);
-// Per ASID; kept: entries of the tagged store that are alive.
+// Per ASID; kept: what is alive of linear pages and of guest-physical pages.
 struct tlb_asid_stats {
-  uint64_t fills, flushes, kept;
+  uint64_t fills, flushes, kept, nested_kept;
 };
 struct tlb_asid_stats tlb_asid_stats(const struct cpu *c, uint16_t asid);
 

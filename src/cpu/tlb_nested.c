@@ -20,9 +20,9 @@ static struct nest_entry *set_of(const struct tlb *t, uint64_t gpa, unsigned ord
   return &t->nest[i * NEST_WAYS];
 }
 
-static bool alive(const struct tlb *t, const struct nest_entry *n)
+static bool alive(const struct tlb *t, const struct nest_entry *n, uint16_t asid)
 {
-  const struct tlb_asid *a = &t->asid_time[t->asid & (ASID_SLOTS - 1)];
+  const struct tlb_asid *a = &t->asid_time[asid & (ASID_SLOTS - 1)];
   return n->key && n->born >= t->all_time && n->born >= a->nested;
 }
 
@@ -34,7 +34,7 @@ struct nest_entry *tlb_nest_find(struct tlb *t, uint64_t gpa)
     uint64_t key = key_of(gpa, t->asid, order);
     struct nest_entry *n = set_of(t, gpa, order);
     for (unsigned i = 0; i < NEST_WAYS; i++, n++)
-      if (n->key == key && alive(t, n))
+      if (n->key == key && alive(t, n, t->asid))
         return n;
   }
   return NULL;
@@ -55,4 +55,12 @@ void tlb_nest_insert(struct tlb *t, uint64_t gpa, const struct nest_entry *found
   n->key = key_of(gpa, t->asid, order);
   n->born = t->time;
   t->nest_orders |= 1u << order;
+}
+
+uint64_t tlb_nest_count(const struct tlb *t, uint16_t asid)
+{
+  uint64_t count = 0;
+  for (const struct nest_entry *n = t->nest; n < t->nest + NEST_SETS * NEST_WAYS; n++)
+    count += (uint16_t)(n->key >> 40) == asid && alive(t, n, asid);
+  return count;
 }

@@ -119,11 +119,8 @@ struct tlb {
   } cs[16];
 
   // Counted.
-  uint64_t walks, fills, flushes;
-  uint64_t guest_walks;  // of walks: with two stages
-  uint64_t table_refs;   // references to tables that CR3 names
-  uint64_t nested_walks; // through nested tables, for an access or for a reference to the guest's tables
-  uint64_t nested_refs, nested_refs_saved;
+  uint64_t fills, flushes;
+  struct tlb_walks walks[WALK_KINDS];
 };
 
 // ---- the store (tlb_store.c) ----
@@ -154,6 +151,7 @@ static inline uint8_t tlb_entry_shift(const struct tlb_entry *e)
 // ---- guest-physical pages of the current ASID (tlb_nested.c) ----
 
 struct nest_entry *tlb_nest_find(struct tlb *t, uint64_t gpa);
+uint64_t tlb_nest_count(const struct tlb *t, uint16_t asid); // those that are alive
 void tlb_nest_insert(struct tlb *t, uint64_t gpa, const struct nest_entry *found);
 
 // ---- views (tlb_view.c) ----

@@ -171,9 +171,8 @@ static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, st
     *p = (struct page){old, e->perm, e->pkey, e->gshift};
     return true;
   }
-  t->walks++;
-  if (unlikely(mmu_two_stages(c)))
-    t->guest_walks++;
+  if (c->cr0 & CR0_PG)
+    t->walks[mmu_walk_kind(c)].walks++;
   if (!mmu_walk(c, la, view, need, w)) {
     if (e) // a fault removes what was kept of the page
       tlb_flush_page(c, la);

@@ -7,6 +7,7 @@
 #include "debug/monitor.h"
 #include "debug/pagetable.h"
 #include "debug/regs.h"
+#include "debug/stats.h"
 #include "machine/machine.h"
 
 typedef unsigned long long ull;
@@ -40,16 +41,12 @@ static void tlb(struct monitor_call *c)
   struct tlb_stats s = tlb_stats(c->cpu);
   tlb_each(c->cpu, tlb_line, c->out);
   fprintf(c->out, "walks %llu, fills %llu, flushes %llu\n", (ull)s.walks, (ull)s.fills, (ull)s.flushes);
-  fprintf(c->out,
-          "under nested paging: walks %llu; references to tables: %llu to CR3's, %llu to nested ones, %llu "
-          "saved\n",
-          (ull)s.guest_walks, (ull)s.table_refs, (ull)s.nested_refs, (ull)s.nested_refs_saved);
-  for (unsigned asid = 0; asid == 0 || asid < c->cpu->model->asids; asid++) {
-    struct tlb_asid_stats a = tlb_asid_stats(c->cpu, asid);
-    if (a.fills || a.flushes)
-      fprintf(c->out, "asid %u: fills %llu, flushes %llu, kept %llu\n", asid, (ull)a.fills, (ull)a.flushes,
-              (ull)a.kept);
-  }
+}
+
+static void stats(struct monitor_call *c)
+{
+  for (unsigned i = 0; i < c->machine->cpus; i++)
+    stats_print(c->out, c->machine->cpu[i]);
 }
 
 static void mtree(struct monitor_call *c)
@@ -203,6 +200,7 @@ const struct monitor_command monitor_info[] = {
     {"cpus", NULL, "", "the CPUs", cpus},
     {"mem", NULL, "", "what the page tables map", mem},
     {"tlb", NULL, "", "what the TLB holds", tlb},
+    {"stats", NULL, "", "what was counted: world switches, exits, page walks, the TLB", stats},
     {"mtree", NULL, "", "the address maps", mtree},
     {"pci", NULL, "", "PCI functions", pci},
     {"qtree", NULL, "", "devices", qtree},

@@ -2,12 +2,12 @@
 #include "debug/stats.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/err.h"
 #include "cpu/model.h"
+#include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 #include "machine/machine.h"
 
@@ -18,22 +18,61 @@ static double seconds(struct timeval t)
   return (double)t.tv_sec + (double)t.tv_usec / 1e6;
 }
 
-// Page walks by kind, the references to tables of each stage, and the TLB's traffic by ASID.
-static void walks(FILE *f, const struct cpu *c, const struct tlb_stats *t)
+static const char *const kinds[WALK_KINDS] = {"host", "shadow", "nested"};
+
+// What a CPU's guests executed, and what was executed outside of them.
+static ull guest_instructions(const struct cpu *c)
 {
-  fprintf(f,
-          ", \"guest_walks\": %llu, \"table_references\": %llu, \"nested_walks\": %llu, "
-          "\"nested_references\": %llu, \"nested_references_saved\": %llu, \"asids\": [",
-          (ull)t->guest_walks, (ull)t->table_refs, (ull)t->nested_walks, (ull)t->nested_refs,
-          (ull)t->nested_refs_saved);
-  bool first = true;
+  return svm_guest_instructions(c);
+}
+static ull host_instructions(const struct cpu *c)
+{
+  return cpu_icount(c) - svm_guest_instructions(c);
+}
+
+static void world_switches(FILE *f, const struct cpu *c)
+{
+  const struct svm_counts *n = &c->svm->count;
+  fprintf(f, "     \"world_switches\": {\"entries\": %llu, \"exits\": %llu, \"by_code\": {", (ull)n->entries,
+          (ull)n->exits);
+  const char *comma = "";
+  for (unsigned i = 0; i < SVM_SLOTS; i++) {
+    if (!n->exit[i])
+      continue;
+    fprintf(f, "%s\"%s\": %llu", comma, svm_exit_name(svm_slot_code(i)), (ull)n->exit[i]);
+    comma = ", ";
+  }
+  fprintf(f, "}},\n");
+}
+
+static void walks(FILE *f, const struct tlb_stats *t)
+{
+  fprintf(f, "     \"walks\": {");
+  for (unsigned i = 0; i < WALK_KINDS; i++) {
+    const struct tlb_walks *w = &t->kind[i];
+    fprintf(f, "%s\"%s\": {\"walks\": %llu, \"table_references\": %llu", i ? ",\n      " : "", kinds[i],
+            (ull)w->walks, (ull)w->table_refs);
+    if (i == WALK_NESTED)
+      fprintf(f,
+              ",\n       \"nested_walks\": %llu, \"nested_references\": %llu, \"nested_hits\": %llu, "
+              "\"nested_references_saved\": %llu",
+              (ull)w->nested_walks, (ull)w->nested_refs, (ull)w->nested_hits, (ull)w->nested_saved);
+    fprintf(f, "}");
+  }
+  fprintf(f, "},\n");
+}
+
+static void asids(FILE *f, const struct cpu *c)
+{
+  fprintf(f, "     \"asids\": [");
+  const char *comma = "";
   for (unsigned asid = 0; asid == 0 || asid < c->model->asids; asid++) {
     struct tlb_asid_stats a = tlb_asid_stats(c, asid);
     if (!a.fills && !a.flushes)
       continue;
-    fprintf(f, "%s{\"asid\": %u, \"fills\": %llu, \"flushes\": %llu, \"kept\": %llu}", first ? "" : ", ",
-            asid, (ull)a.fills, (ull)a.flushes, (ull)a.kept);
-    first = false;
+    fprintf(f, "%s{\"asid\": %u, \"fills\": %llu, \"flushes\": %llu, \"kept\": %llu, \"nested_kept\": %llu}",
+            comma, asid, (ull)a.fills, (ull)a.flushes, (ull)a.kept, (ull)a.nested_kept);
+    comma = ",\n      ";
   }
   fprintf(f, "]}");
 }
@@ -44,16 +83,55 @@ static void cpus(FILE *f, const struct machine *m)
   for (unsigned i = 0; i < m->cpus; i++) {
     const struct cpu *c = m->cpu[i];
     struct tlb_stats t = tlb_stats(c);
-    fprintf(
-        f,
-        "%s\n    {\"instructions\": %llu, \"exceptions\": %llu, \"interrupts\": %llu, \"page_walks\": %llu, "
-        "\"tlb_fills\": %llu, \"tlb_flushes\": %llu",
-        i ? "," : "", (ull)c->instructions, (ull)c->stat_exceptions, (ull)c->stat_interrupts, (ull)t.walks,
-        (ull)t.fills, (ull)t.flushes);
-    walks(f, c, &t);
+    fprintf(f,
+            "%s\n    {\"instructions\": %llu, \"host_instructions\": %llu, \"guest_instructions\": %llu,\n"
+            "     \"exceptions\": %llu, \"interrupts\": %llu, \"page_walks\": %llu, \"tlb_fills\": %llu, "
+            "\"tlb_flushes\": %llu,\n",
+            i ? "," : "", (ull)cpu_icount(c), host_instructions(c), guest_instructions(c),
+            (ull)c->stat_exceptions, (ull)c->stat_interrupts, (ull)t.walks, (ull)t.fills, (ull)t.flushes);
+    world_switches(f, c);
+    walks(f, &t);
+    asids(f, c);
   }
   fprintf(f, "\n  ],\n");
 }
+
+// ---- for people ----
+
+static void print_walks(FILE *out, const struct tlb_stats *t)
+{
+  fprintf(out, "  %-26s %12s %15s %15s %15s\n", "page walks", "walks", "references", "nested refs.", "saved");
+  static const char *const names[WALK_KINDS] = {"outside of guests", "guests, shadow paging",
+                                                "guests, nested paging"};
+  for (unsigned i = 0; i < WALK_KINDS; i++) {
+    const struct tlb_walks *w = &t->kind[i];
+    fprintf(out, "    %-24s %12llu %15llu %15llu %15llu\n", names[i], (ull)w->walks, (ull)w->table_refs,
+            (ull)w->nested_refs, (ull)w->nested_saved);
+  }
+}
+
+void stats_print(FILE *out, const struct cpu *c)
+{
+  const struct svm_counts *n = &c->svm->count;
+  struct tlb_stats t = tlb_stats(c);
+  fprintf(out, "CPU#%u\n  instructions: host %llu, guests %llu\n", c->index, host_instructions(c),
+          guest_instructions(c));
+  fprintf(out, "  exceptions %llu, interrupts %llu\n  world switches: entries %llu, exits %llu\n",
+          (ull)c->stat_exceptions, (ull)c->stat_interrupts, (ull)n->entries, (ull)n->exits);
+  for (unsigned i = 0; i < SVM_SLOTS; i++)
+    if (n->exit[i])
+      fprintf(out, "    %-26s %12llu\n", svm_exit_name(svm_slot_code(i)), (ull)n->exit[i]);
+  print_walks(out, &t);
+  fprintf(out, "  TLB: fills %llu, flushes %llu\n", (ull)t.fills, (ull)t.flushes);
+  for (unsigned asid = 0; asid == 0 || asid < c->model->asids; asid++) {
+    struct tlb_asid_stats a = tlb_asid_stats(c, asid);
+    if (a.fills || a.flushes)
+      fprintf(out, "    ASID %u: fills %llu, flushes %llu, kept %llu and %llu guest-physical pages\n", asid,
+              (ull)a.fills, (ull)a.flushes, (ull)a.kept, (ull)a.nested_kept);
+  }
+}
+
+// ---- the rest of the file ----
 
 static void fabric(FILE *f, const struct machine *m)
 {

@@ -9,6 +9,7 @@ bool svm_new(struct cpu *c, struct err *e)
   c->svm = calloc(1, sizeof *c->svm);
   if (!c->svm)
     return err_set(e, "no memory for the SVM state of CPU %u; free some memory or lower -smp", c->index);
+  c->svm->count.guest_since = SVM_NOT_IN_GUEST;
   svm_reset(c);
   return true;
 }
@@ -24,6 +25,16 @@ void svm_reset(struct cpu *c)
   struct svm *s = c->svm;
   if (!s)
     return;
-  uint64_t vmruns = s->vmruns, exits = s->exits;
-  *s = (struct svm){.tsc_ratio = 1ull << 32, .vmruns = vmruns, .exits = exits};
+  s->count.guest_instructions = svm_guest_instructions(c);
+  s->count.guest_since = SVM_NOT_IN_GUEST;
+  struct svm_counts count = s->count;
+  *s = (struct svm){.tsc_ratio = 1ull << 32, .count = count};
+}
+
+uint64_t svm_guest_instructions(const struct cpu *c)
+{
+  const struct svm_counts *n = &c->svm->count;
+  uint64_t now = cpu_icount(c);
+  // The exit may come before VMRUN has been counted: while it injects an event, or refuses what it has loaded.
+  return n->guest_instructions + (n->guest_since < now ? now - n->guest_since : 0);
 }

@@ -8,7 +8,17 @@
 #define CPU_SVM_SVM_H
 
 #include "cpu/cpu.h"
+#include "cpu/svm/exitcode.h"
 #include "cpu/svm/vmcb.h"
+
+#define SVM_NOT_IN_GUEST UINT64_MAX
+// Counted; a reset leaves it alone. An instruction that is intercepted is not executed; VMRUN is the host's.
+struct svm_counts {
+  uint64_t entries, exits;     // VMRUNs and #VMEXITs, those with VMEXIT_INVALID too
+  uint64_t exit[SVM_SLOTS];    // by code, see exitcode.h
+  uint64_t guest_instructions; // up to guest_since
+  uint64_t guest_since;        // cpu_icount at the entry, or SVM_NOT_IN_GUEST
+};
 
 struct svm {
   // ---- valid while c->guest ----
@@ -45,13 +55,15 @@ struct svm {
   uint64_t tsc_ratio; // C000_0104h, 8.32 fixed point; 1.0 after reset
   uint64_t key;       // C001_0118h
   // ---- statistics ----
-  uint64_t vmruns, exits;
+  struct svm_counts count;
 };
 
 struct err;
 bool svm_new(struct cpu *c, struct err *e);
 void svm_free(struct cpu *c);
 void svm_reset(struct cpu *c);
+// Instructions executed between VMRUN and #VMEXIT, up to now.
+uint64_t svm_guest_instructions(const struct cpu *c);
 
 // Raises the exit; returns false like raise_vec. The guest must be running.
 bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2);

@@ -272,6 +272,14 @@ static uint64_t exitintinfo(const struct cpu *c)
          (e->has_error ? EVENTINJ_EV | (uint64_t)e->error << 32 : 0);
 }
 
+// ---- counting ----
+
+static void counted_exit(struct svm *s, uint64_t code)
+{
+  s->count.exits++;
+  s->count.exit[svm_slot(code)]++;
+}
+
 // ---- in ----
 
 bool svm_vmrun(struct cpu *c, uint64_t pa)
@@ -282,7 +290,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   if (!v || !host)
     return raise_gp(c, 0);
   host = (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save));
-  s->vmruns++;
+  s->count.entries++;
   const struct svm_check *bad = svm_check(c, v);
   if (bad) {
     log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n",
@@ -293,7 +301,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
     v->control.exitintinfo = 0;
     touched(c, v, sizeof v->control);
     c->gif = false;
-    s->exits++;
+    counted_exit(s, VMEXIT_INVALID);
     return true;
   }
   save_host(c, host);
@@ -322,6 +330,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   }
   c->guest = true;
   c->gif = true;
+  s->count.guest_since = cpu_icount(c) + 1; // VMRUN, which is running
   load_guest(c, v);
   tlb_set_context(c, s->asid, pcid(c), true);
   cpu_mode_update(c);
@@ -401,7 +410,9 @@ void svm_vmexit(struct cpu *c)
   struct vmcb_control *k = &v->control;
   s->exiting = false;
   c->faulted = false;
-  s->exits++;
+  s->count.guest_instructions = svm_guest_instructions(c);
+  s->count.guest_since = SVM_NOT_IN_GUEST;
+  counted_exit(s, s->exitcode);
   k->exitcode = s->exitcode;
   k->exitinfo1 = s->exitinfo1;
   k->exitinfo2 = s->exitinfo2;
@@ -411,8 +422,8 @@ void svm_vmexit(struct cpu *c)
   save_guest(c, v);
   touched(c, v, sizeof *v);
   if (log_on(c->log, LOG_VMRUN))
-    log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT %llx info %llx %llx int %llx rip %04x:%016llx\n", c->index,
-             (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1,
+    log_line(c->log, LOG_VMRUN, "cpu%u: %s (%llx) info %llx %llx int %llx rip %04x:%016llx\n", c->index,
+             svm_exit_name(k->exitcode), (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1,
              (unsigned long long)k->exitinfo2, (unsigned long long)k->exitintinfo, c->seg[SEG_CS].sel,
              (unsigned long long)c->ip);
   c->delivering = false;

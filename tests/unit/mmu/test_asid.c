@@ -334,21 +334,61 @@ static void what_is_kept_of_nested_tables_spares_references(void **state)
   }
   assert_reads(b, LA, OLD);
   struct tlb_stats s = tlb_stats(c);
-  assert_int_equal(s.guest_walks, 1);
-  assert_int_equal(s.table_refs, 4);
-  assert_int_equal(s.nested_refs + s.nested_refs_saved, 20); // 4 tables and the page, 4 levels each
+  struct tlb_walks first = s.kind[WALK_NESTED];
+  assert_int_equal(first.walks, 1);
+  assert_int_equal(first.table_refs, 4);
+  assert_int_equal(first.nested_walks + first.nested_hits, 5);
+  assert_int_equal(first.nested_refs + first.nested_saved, 20); // 4 tables and the page, 4 levels each
   for (unsigned i = 1; i < 16; i++)
     assert_reads(b, LA + i * 4096, OLD);
-  struct tlb_stats t = tlb_stats(c);
-  assert_int_equal(t.guest_walks, 16);
-  assert_int_equal(t.table_refs - s.table_refs, 15 * 4);
-  assert_int_equal(t.nested_walks - s.nested_walks, 15); // only the pages themselves
-  assert_int_equal(t.nested_refs - s.nested_refs, 15 * 4);
-  assert_int_equal(t.nested_refs_saved - s.nested_refs_saved, 15 * 16);
+  struct tlb_walks all = tlb_stats(c).kind[WALK_NESTED];
+  assert_int_equal(all.walks, 16);
+  assert_int_equal(all.table_refs - first.table_refs, 15 * 4);
+  assert_int_equal(all.nested_walks - first.nested_walks, 15); // only the pages themselves
+  assert_int_equal(all.nested_refs - first.nested_refs, 15 * 4);
+  assert_int_equal(all.nested_hits - first.nested_hits, 15 * 4);
+  assert_int_equal(all.nested_saved - first.nested_saved, 15 * 16);
   struct tlb_asid_stats a = tlb_asid_stats(c, 1);
   assert_int_equal(a.fills, 16);
   assert_int_equal(a.kept, 16);
+  assert_int_equal(a.nested_kept, 16 + 4);
   assert_int_equal(tlb_asid_stats(c, 2).kept, 0);
+  assert_int_equal(tlb_asid_stats(c, 2).nested_kept, 0);
+  // A host's walk is another kind, and what the debugger looks at is none.
+  uint64_t pa;
+  assert_true(mem_debug_translate(c, LA, &pa));
+  assert_memory_equal(&tlb_stats(c).kind[WALK_NESTED], &all, sizeof all);
+  tlb_flush_asid(c, 1);
+  a = tlb_asid_stats(c, 1);
+  assert_int_equal(a.flushes, 1);
+  assert_int_equal(a.kept + a.nested_kept, 0);
+  nest_free(b);
+}
+
+static void walks_count_by_whose_tables_they_go_through(void **state)
+{
+  struct bed *b = mapped();
+  struct cpu *c = b->c;
+  assert_reads(b, LA, OLD);
+  nest_leave(b);
+  bed_map(b, c->cr3, LA, BED_DATA, 12, W | U);
+  uint64_t v;
+  for (unsigned i = 0; i < 3; i++) {
+    tlb_flush_all(c);
+    bed_read(b, LA, &v);
+  }
+  nest_enter(b, 2);
+  c->svm->np = false;
+  tlb_flush_all(c);
+  bed_read(b, LA, &v);
+  struct tlb_stats s = tlb_stats(c);
+  assert_int_equal(s.kind[WALK_NESTED].walks, 1);
+  assert_int_equal(s.kind[WALK_HOST].walks, 3);
+  assert_int_equal(s.kind[WALK_HOST].table_refs, 12);
+  assert_int_equal(s.kind[WALK_SHADOW].walks, 1);
+  assert_int_equal(s.kind[WALK_SHADOW].table_refs, 4);
+  assert_int_equal(s.kind[WALK_SHADOW].nested_refs + s.kind[WALK_HOST].nested_refs, 0);
+  assert_int_equal(s.walks, 5);
   nest_free(b);
 }
 
@@ -507,6 +547,7 @@ int main(void)
       cmocka_unit_test(modes_of_one_guest_do_not_share_views),
       cmocka_unit_test(invlpg_removes_all_pieces_of_the_guests_page),
       cmocka_unit_test(what_is_kept_of_nested_tables_spares_references),
+      cmocka_unit_test(walks_count_by_whose_tables_they_go_through),
       cmocka_unit_test(no_read_sees_what_a_flush_has_removed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

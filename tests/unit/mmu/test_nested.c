@@ -307,7 +307,7 @@ static void the_debugger_sees_through_both_stages_and_leaves_no_trace(void **sta
   assert_int_equal(nest_get(b, GPA, 1) & A, 0);
   assert_int_equal(nest_get(b, b->c->cr3, 1) & A, 0);
   assert_int_equal(bed_get(b, bed_entry(b, b->c->cr3, LA, 1)) & A, 0);
-  assert_int_equal(tlb_stats(b->c).nested_walks, 0);
+  assert_int_equal(tlb_stats(b->c).kind[WALK_NESTED].nested_walks, 0);
   nest_free(b);
 }
 
