@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device/ide.h"
+#include "device/pacifica_dma.h"
 #include "device/pci_testdev.h"
 #include "device/serial.h"
 #include "device/vga.h"
@@ -56,6 +57,13 @@ static const struct catalog_prop blk_props[] = {
     {NULL},
 };
 
+static const struct catalog_prop dma_props[] = {
+    {"functions", "number", "PCI functions, 1 to 8, each a requester with registers of its own (1)"},
+    {"unit", "number", "HyperTransport unit ID of its requests, 0 to 31 (that of its bus)"},
+    PCI_PROPS,
+    {NULL},
+};
+
 static const struct catalog_prop pci_props[] = {PCI_PROPS, {NULL}};
 static const struct catalog_prop rng_props[] = {VIRTIO_PROPS, {NULL}};
 
@@ -86,6 +94,8 @@ const struct catalog_device catalog[] = {
     {"isa-debug-exit", NULL, "ISA", "a port that ends the machine with a status", debug_exit_props, NULL},
     {"isa-debugcon", NULL, "ISA", "a port whose bytes are the firmware's console", debugcon_props, NULL},
     {"isa-serial", NULL, "ISA", "16550A UART", serial_props, serial_create},
+    {"pacifica-dma", NULL, "PCI", "accesses any address on command, for tests and teaching", dma_props,
+     pacifica_dma_device},
     {"pc-testdev", NULL, "ISA", "ports for kvm-unit-tests", none, NULL},
     {"pci-testdev", NULL, "PCI", "counts writes, for kvm-unit-tests", pci_props, pci_testdev_device},
     {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},

@@ -60,7 +60,7 @@ void board_open(struct fuzz_board *b)
   add(&c->serials, "null", 0);
   add(&c->serials, "null", 0);
   add(&c->devices, "VGA,romfile=,addr=%d", 2);
-  static const char *const devices[] = {"virtio-rng-pci", "pci-testdev", "pc-testdev", "isa-debug-exit"};
+  static const char *const devices[] = {"virtio-rng-pci", "pacifica-dma,functions=2", "pci-testdev", "pc-testdev", "isa-debug-exit"};
   for (unsigned i = 0; i < sizeof devices / sizeof devices[0]; i++)
     if (!text_list_add(&c->devices, devices[i]))
       abort();

@@ -22,6 +22,12 @@ static void set_intx(void *sink, int pin, int level)
 static enum txn_resp transfer(void *fabric, const struct txn *t, void *buf, uint64_t len)
 {
   struct bed *b = fabric;
+  if (t->space == TXN_CONFIG) {
+    b->config_requests++;
+    return TXN_ABORT;
+  }
+  if (t->space == TXN_IO)
+    return bus_access(&b->bus, t, buf);
   if (t->kind == TXN_WRITE && t->addr >= 0xfee00000 && t->addr < 0xfef00000 && len == 4) {
     b->messages++;
     memcpy(&b->last_message, buf, 4);

@@ -30,6 +30,7 @@ struct bed {
   unsigned edges[16];    // rising edges seen
   unsigned messages;     // MSI writes
   uint32_t last_message; // data of the last one
+  unsigned config_requests; // of devices, for configuration space: refused
   char dir[64];          // temporary files
 };
 
