@@ -97,6 +97,8 @@ enum txn_resp bus_access(struct bus *b, const struct txn *t, uint64_t *value)
   enum txn_resp resp = TXN_OK;
   unsigned size = t->size < 8 ? t->size : 8;
   uint64_t in = t->kind == TXN_WRITE ? *value : 0, result = 0;
+  if (t->space == TXN_SPECIAL && t->requester >= TXN_FROM_CPU && b->special)
+    return b->special(b->special_arg, t, value);
   if (t->space > TXN_IO) { // answered by nobody on this bus
     *value = UINT64_MAX;
     return TXN_ABORT;

@@ -42,6 +42,13 @@ struct txn {
   bool debug;         // made by a debugger: changes no device's state (only RAM and ROM answer it)
 };
 
+// Special cycles, by their address. The TPM's hash cycles are those of locality 4 (TPM interface specification); the
+// northbridges' cycle shuts devices out of the 64 KB at the address that is its value.
+#define CYCLE_SL_DEV     UINT64_C(0)
+#define CYCLE_HASH_END   UINT64_C(0xfed44020)
+#define CYCLE_HASH_DATA  UINT64_C(0xfed44024)
+#define CYCLE_HASH_START UINT64_C(0xfed44028)
+
 // A device's face towards the bus. `off` is relative to the region's start. size is 1, 2, 4 or 8
 // and the access never leaves the region; a device never sees a size above max_size, nor one below
 // min_size: the bus splits, or widens reads and narrows the result. 0 stands for 1 and 4.
@@ -100,6 +107,9 @@ struct bus {
   void *map_changed_arg;
   void (*intr)(void *arg, const struct intr_msg *m); // delivery to the local APICs
   void *intr_arg;
+  // Special cycles of CPUs; TXN_ABORT: nobody answered.
+  enum txn_resp (*special)(void *arg, const struct txn *t, uint64_t *value);
+  void *special_arg;
   unsigned batch; // bus_begin nesting
   bool stale[2];  // the map changed inside a batch
 };

@@ -150,6 +150,7 @@ void machine_free(struct machine *m)
   acpi_free(&m->acpi);
   cpus_free(m);
   chardevs_free(&m->chardevs);
+  fabric_free(&m->fabric);
   bus_free(&m->bus);
   ram_free(&m->ram);
   clock_free(&m->clock);

@@ -7,6 +7,7 @@
 #include "cpu/lapic.h"
 #include "cpu/model.h"
 #include "cpu/tlb.h"
+#include "machine/exclusion.h"
 
 static void intr(void *arg, int pin, int level)
 {
@@ -111,7 +112,7 @@ static bool init_pci(struct machine *m, struct err *e)
   pc->piix3.apm = piix4pm_apm;
   pc->piix3.apm_arg = &pc->pm;
   init_northbridge(m);
-  return true;
+  return exclusion_init(m, e);
 }
 
 bool pc_init(struct machine *m, struct err *e)
@@ -149,6 +150,7 @@ void pc_reset(struct machine *m)
   ide_reset(pc->ide);
   piix4pm_reset(&pc->pm);
   nb_reset(&pc->northbridge);
+  exclusion_reset(m);
   i8042_reset(&pc->i8042);
   fw_cfg_reset(&pc->fw_cfg);
 }
