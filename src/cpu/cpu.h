@@ -176,6 +176,7 @@ enum mode_bit {
   MODE_XMASK = 1u << 8,  // MXCSR has an unmasked exception: SSE must be checked after each op
   MODE_FMASK = 1u << 9,  // the x87 control word has an unmasked exception
   MODE_STEP = 1u << 10,  // blocks of one instruction
+  MODE_LMSLE = 1u << 11, // 64-bit code at CPL 1..3 with EFER.LMSLE: the top 4 GB have segment limits
 };
 
 // Requests that come from outside of the instruction stream. The engine looks at them when

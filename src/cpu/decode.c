@@ -102,6 +102,8 @@ static void fill_memory(struct op *op, const ZydisDecodedInstruction *zi, const 
       op->ea = based ? EA_SEG64 : EA_64;
     else
       op->ea = based ? EA_SLOW : EA_A32;
+    if ((mode & MODE_LMSLE) && op->seg != SEG_GS)
+      op->ea = EA_SLOW;
   } else if ((mode & MODE_FLAT) && op->asz == 2 && op->seg != SEG_CS && op->seg != SEG_FS &&
              op->seg != SEG_GS) {
     op->ea = EA_A32;

@@ -280,6 +280,8 @@ static bool deliver_long(struct cpu *c, const struct event *e, uint64_t ip)
   rsp -= n * 8;
   if (!canonical(rsp) || !canonical(rsp + n * 8 - 1))
     return raise_error(c, VEC_SS, 0);
+  if (unlikely(c->efer & EFER_LMSLE) && cpl && !inner && !seg_within64(&c->seg[SEG_SS], rsp, n * 8))
+    return raise_error(c, VEC_SS, 0);
   if (!write_frame(c, cpl, rsp, frame, n))
     return false;
 

@@ -5,6 +5,7 @@
 #include "cpu/mem.h"
 
 #include "cpu/except.h"
+#include "cpu/seg.h"
 
 uint64_t op_offset(const struct cpu *c, const struct op *op)
 {
@@ -51,12 +52,28 @@ static bool limit_allows(const struct seg *s, uint64_t offset, unsigned size)
   return last <= s->limit || s->limit == 0xffffffffu;
 }
 
+// The limit counts in the last 4 GB of the address space. The manual leaves open what it does for segments
+// that are null or expand-down: they have no limit here. APM2 4.12.2
+bool seg_within64(const struct seg *s, uint64_t la, unsigned len)
+{
+  const uint64_t top = 0xffffffff00000000;
+  uint64_t last = la + len - 1;
+  bool data = (s->attr & (SEGA_P | SEGA_S)) == (SEGA_P | SEGA_S);
+  if (!data || (s->attr & (TYPE_CODE | TYPE_E)) == TYPE_E || s->limit == 0xffffffff)
+    return true;
+  if (la >= top)
+    return last >= la && (uint32_t)last <= s->limit;
+  return last < top || (uint32_t)last <= s->limit;
+}
+
 uint64_t seg_linear(struct cpu *c, unsigned seg, uint64_t offset, unsigned size, enum access acc)
 {
   const struct seg *s = &c->seg[seg];
   if (c->mode & MODE_CS64) {
     uint64_t la = seg >= SEG_FS ? s->base + offset : offset;
     if (unlikely(!canonical(la) || !canonical(la + size - 1)))
+      return refuse(c, seg);
+    if (unlikely(c->mode & MODE_LMSLE) && seg != SEG_GS && !seg_within64(s, la, size))
       return refuse(c, seg);
     return la;
   }

@@ -27,7 +27,7 @@ static uint32_t code_mode(const struct cpu *c)
 {
   uint16_t cs = c->seg[SEG_CS].attr;
   if (cpu_long(c) && (cs & SEGA_L))
-    return MODE_CS64 | MODE_FLAT;
+    return MODE_CS64 | MODE_FLAT | ((c->efer & EFER_LMSLE) && c->cpl ? MODE_LMSLE : 0);
   uint32_t m = 0;
   if (cs & SEGA_DB)
     m |= MODE_CS32;

@@ -300,6 +300,7 @@ struct stack seg_stack(const struct cpu *c)
 {
   return (struct stack){.seg = c->seg[SEG_SS],
                         .wide = cpu_code64(c),
+                        .limited = c->mode & MODE_LMSLE,
                         .cpl = c->cpl,
                         .sp = c->r[RSP],
                         .mask = seg_stack_mask(c)};
@@ -320,7 +321,7 @@ static bool seg_stack_linear(struct cpu *c, const struct stack *s, uint64_t off,
 {
   if (s->wide) {
     *la = off;
-    if (canonical(off) && canonical(off + size - 1))
+    if (canonical(off) && canonical(off + size - 1) && (!s->limited || seg_within64(&s->seg, off, size)))
       return true;
   } else {
     *la = seg_wrap(c, s->seg.base + off);

@@ -136,12 +136,16 @@ bool seg_check_ip(struct cpu *c, uint64_t cs_desc, uint64_t ip);
 // True if len bytes at off lie within the segment's limit.
 bool seg_within(const struct seg *s, uint64_t off, unsigned len);
 
+// linear.c: the same for EFER.LMSLE in 64-bit mode, at a linear address.
+bool seg_within64(const struct seg *s, uint64_t la, unsigned len);
+
 // ---- stacks ----
 
 // A stack other than the current one, or the current one before the instruction is committed.
 struct stack {
   struct seg seg;
   bool wide;      // 64-bit: no base, no limit
+  bool limited;   // wide, but EFER.LMSLE asks for the limit
   uint8_t cpl;    // with whose rights
   uint32_t error; // for #SS
   uint64_t sp;

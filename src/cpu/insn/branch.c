@@ -187,13 +187,17 @@ bool select_jmp(struct op *op, const struct op_source *s)
 bool select_call(struct op *op, const struct op_source *s)
 {
   static const struct near_fns fns = {call_64, call_32, call_r_64, call_m_64};
+  if (s->mode & MODE_LMSLE) { // the stack has a limit
+    op->osz = branch_osz(s);
+    return false;
+  }
   return select_near(op, s, &fns);
 }
 bool select_ret(struct op *op, const struct op_source *s)
 {
   enum width w = width_of(s);
   op->osz = branch_osz(s);
-  if ((op->flags & OPF_FAR) || w == W_ANY)
+  if ((op->flags & OPF_FAR) || w == W_ANY || (s->mode & MODE_LMSLE))
     return false;
   op->fn = w == W_64 ? ret_64 : ret_32;
   return true;

@@ -70,6 +70,21 @@ SIZES(MOV)
   {mov_rr_##bits, mov_ri_##bits,     mov_rm_##bits,    mov_mr_##bits,                                        \
    mov_mi_##bits, mov_abs_rm_##bits, mov_abs_mr_##bits},
 
+// The same with a segment's limit in the way (EFER.LMSLE). rm tells the direction.
+bool x_mov_abs(struct cpu *c, const struct op *op)
+{
+  unsigned size = 1u << op->osz;
+  uint64_t v, la = seg_linear(c, op->seg, (uint64_t)op->imm, size, op->rm ? ACC_WRITE : ACC_READ);
+  if (c->faulted)
+    return false;
+  if (op->rm)
+    return op_store(c, op, la, size, reg_get(c, op->reg, op->osz));
+  if (!op_load(c, op, la, size, &v))
+    return false;
+  reg_set(c, op->reg, op->osz, v);
+  return true;
+}
+
 static bool is_seg(const ZydisDecodedOperand *o)
 {
   return o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -124,6 +139,10 @@ bool select_mov(struct op *op, const struct op_source *s)
       m->mem.disp.value != (int32_t)m->mem.disp.value && op->asz == 3) {
     op->imm = m->mem.disp.value;
     op->reg = decode_reg((m == d ? x : d)->reg.value);
+    if (op->ea == EA_SLOW) { // for x_mov_abs
+      op->rm = m == d;
+      return false;
+    }
     op->fn = fns[z][m == d ? 6 : 5];
     return true;
   }
@@ -495,6 +514,12 @@ bool x_popa(struct cpu *c, const struct op *op)
   return true;
 }
 
+// 64-bit code whose stack needs no checks but those of the TLB.
+static bool wide_stack(const struct op_source *s)
+{
+  return (s->mode & (MODE_CS64 | MODE_LMSLE)) == MODE_CS64;
+}
+
 bool select_push(struct op *op, const struct op_source *s)
 {
   const ZydisDecodedOperand *x = &s->zo[0];
@@ -508,7 +533,7 @@ bool select_push(struct op *op, const struct op_source *s)
   op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
   if (x->type == ZYDIS_OPERAND_TYPE_REGISTER)
     op->reg = decode_reg(x->reg.value);
-  if ((s->mode & MODE_CS64) && op->osz == 3)
+  if (wide_stack(s) && op->osz == 3)
     op->fn = x->type == ZYDIS_OPERAND_TYPE_REGISTER    ? push_r_64
              : x->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? push_i_64
                                                        : push_m_64;
@@ -531,7 +556,7 @@ bool select_pop(struct op *op, const struct op_source *s)
   bool flat32 =
       (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
   op->reg = decode_reg(x->reg.value);
-  if ((s->mode & MODE_CS64) && op->osz == 3)
+  if (wide_stack(s) && op->osz == 3)
     op->fn = pop_r_64;
   else if (flat32 && op->osz == 2)
     op->fn = pop_r_32;
@@ -542,7 +567,7 @@ bool select_pop(struct op *op, const struct op_source *s)
 bool select_leave(struct op *op, const struct op_source *s)
 {
   op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
-  if (!(s->mode & MODE_CS64) || op->osz != 3)
+  if (!wide_stack(s) || op->osz != 3)
     return false;
   op->fn = leave_64;
   return true;

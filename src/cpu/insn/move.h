@@ -7,7 +7,7 @@
 insn_select select_mov, select_movzx, select_movsx, select_lea, select_xchg, select_push, select_pop,
     select_leave, select_nop, select_bswap, select_cbw, select_cwde, select_cdqe, select_cwd, select_cdq,
     select_cqo, select_clc, select_stc, select_cmc, select_cld, select_std, select_lahf, select_sahf;
-insn_fn x_push, x_pop, x_pusha, x_popa, x_leave;
+insn_fn x_push, x_pop, x_pusha, x_popa, x_leave, x_mov_abs;
 
 #define X(cc) insn_select select_cmov##cc, select_set##cc;
 X(o)

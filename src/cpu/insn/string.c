@@ -30,7 +30,7 @@ static int64_t step(const struct cpu *c, const struct op *op)
 static uint64_t address(struct cpu *c, const struct op *op, unsigned reg, unsigned seg, enum access acc)
 {
   uint64_t off = reg_get(c, reg * 8, op->asz);
-  if (likely((c->mode & MODE_CS64) && seg != SEG_FS && seg != SEG_GS))
+  if (likely((c->mode & (MODE_CS64 | MODE_LMSLE)) == MODE_CS64 && seg != SEG_FS && seg != SEG_GS))
     return off;
   return seg_linear(c, seg, off, 1u << op->osz, acc);
 }
@@ -117,7 +117,7 @@ static bool plain(const struct cpu *c, const struct op *op)
   if (c->sysflags & (FL_DF | FL_TF))
     return false;
   if (c->mode & MODE_CS64)
-    return op->asz == 3;
+    return op->asz == 3 && !(c->mode & MODE_LMSLE);
   return (c->mode & MODE_FLAT) && op->asz == 2 && op->seg != SEG_FS && op->seg != SEG_GS;
 }
 

@@ -372,7 +372,7 @@ enum { F_IP, F_CS, F_FLAGS, F_SP, F_SS };
 static bool pop_frame(struct cpu *c, struct stack *st, uint64_t f[5], unsigned first, unsigned end,
                       unsigned size)
 {
-  if (st->wide && size == 8 && canonical(st->sp) && canonical(st->sp + 39)) { // all at once
+  if (st->wide && !st->limited && size == 8 && canonical(st->sp) && canonical(st->sp + 39)) { // all at once
     if (!cpl_read(c, st->cpl, st->sp, f + first, (end - first) * 8))
       return false;
     st->sp += (end - first) * 8;
