@@ -16,6 +16,7 @@ const struct log_name log_names[] = {
     {"unimp", LOG_UNIMP, "hardware that the guest asks for and this machine lacks"},
     {"vmrun", LOG_VMRUN, "world switches, and the check that a VMRUN failed"},
     {"dev", LOG_DEV, "requests of devices that the Device Exclusion Vector denied"},
+    {"skinit", LOG_SKINIT, "secure launches, step by step"},
     {NULL, 0, NULL},
 };
 

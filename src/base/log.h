@@ -19,6 +19,7 @@ enum log_item {
   LOG_UNIMP = 1u << 6,        // what real hardware has and this machine has not
   LOG_VMRUN = 1u << 7,        // world switches, and why a VMRUN failed
   LOG_DEV = 1u << 8,          // requests of devices that the Device Exclusion Vector denied
+  LOG_SKINIT = 1u << 9,       // secure launches, step by step
 };
 
 struct log {

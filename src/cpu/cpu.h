@@ -316,6 +316,7 @@ struct cpu {
   uint64_t tsc_aux, tsc_adjust;
   uint64_t spec_ctrl, misc_enable;
   uint64_t vm_cr, vm_hsave_pa;
+  bool launched; // was in INIT while another processor executed SKINIT; see svm/skinit.h
   uint64_t perf_ctl[4], perf_ctr[4]; // msr.c: perf_ctr of a counter that counts is relative to its source
   uint64_t plain_msr[64];            // msr.c: registers that only keep what is written
   uint64_t rng;                      // state of RDRAND and RDSEED; the board may seed it

@@ -99,7 +99,7 @@ const struct feature_row feature_rows[] = {
     FN("misalignsse", NULL, MISALIGNSSE, SSE),
     F("3dnowprefetch", NULL, PREFETCHW),
     F("osvw", NULL, OSVW),
-    LN("skinit", NULL, SKINIT, SVM),
+    FN("skinit", NULL, SKINIT, SVM),
     {"wdt", NULL, FEAT_WDT, FF_LATER, {0, 0}},
     F("topoext", NULL, TOPOEXT),
     FN("monitorx", NULL, MONITORX, MONITOR),

@@ -69,7 +69,7 @@ static const struct model_row rows[] = {
       .word = {[FW_1_ECX] = B(SSE3) | B(MONITOR) | B(CX16) | B(POPCNT),
                [FW_1_EDX] = EDX_1,
                [FW_80000001_ECX] = B(SVM) | B(LAHF) | B(CMP_LEGACY) | B(EXTAPIC) | B(CR8_LEGACY) | B(LZCNT) |
-                                   B(SSE4A) | B(MISALIGNSSE) | B(PREFETCHW) | B(OSVW),
+                                   B(SSE4A) | B(MISALIGNSSE) | B(PREFETCHW) | B(OSVW) | B(SKINIT),
                [FW_80000001_EDX] = EDX_AMD64 | B(PDPE1GB) | B(RDTSCP),
                [FW_80000007_EDX] = B(HWPSTATE) | B(INVTSC),
                [FW_8000000A_EDX] = B(NPT) | B(LBRV) | B(SVM_LOCK) | B(NRIP_SAVE)}}},

@@ -64,6 +64,7 @@ void cpu_reset(struct cpu *c)
     for (unsigned j = 0; j < sizeof c->v[0]; j++)
       c->v[i][j] = 0;
   c->pending &= PEND_STOP;
+  c->launched = false;
   c->xcr0 = XCR0_X87;
   c->pkru = 0;
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;

@@ -8,6 +8,7 @@
 #include "cpu/fpu.h"
 #include "cpu/insn/hot.h"
 #include "cpu/lapic.h"
+#include "cpu/svm/skinit.h"
 #include "cpu/svm/world.h"
 #include "cpu/tlb.h"
 #include "engine/engine.h"
@@ -62,6 +63,7 @@ static void startup(struct cpu *c)
   c->seg[SEG_CS].base = (uint64_t)c->sipi_vector << 12;
   c->ip = 0;
   c->run = RUN_ON;
+  skinit_startup(c);
   cpu_changed(c);
 }
 

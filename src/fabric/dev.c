@@ -136,6 +136,8 @@ void dev_write(void *dev, unsigned off, uint32_t v)
   uint32_t *r = reg(d, &mask);
   if (!r)
     return;
+  if (r == &d->cr) // only SKINIT sets it
+    v &= d->cr | ~DEV_CR_SL_DEV;
   *r = (*r & ~mask) | (v & mask);
   if (r == &d->cr && (v & DEV_CR_INV))
     invalidate(d);

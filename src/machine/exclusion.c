@@ -62,7 +62,7 @@ void exclusion_reset(struct machine *m)
   }
 }
 
-void exclusion_protect_loader(struct machine *m, unsigned long long base)
+void exclusion_protect_loader(struct machine *m, uint64_t base)
 {
   for (unsigned n = 0; n < m->fabric.nodes; n++) {
     if (m->fabric.node[n].dev)

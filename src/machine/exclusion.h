@@ -4,6 +4,7 @@
 #define MACHINE_EXCLUSION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct err;
 struct machine;
@@ -12,6 +13,6 @@ struct machine;
 bool exclusion_init(struct machine *m, struct err *e);
 void exclusion_reset(struct machine *m);
 // SKINIT's cycle, to every node.
-void exclusion_protect_loader(struct machine *m, unsigned long long base);
+void exclusion_protect_loader(struct machine *m, uint64_t base);
 
 #endif

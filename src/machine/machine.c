@@ -10,6 +10,7 @@
 #include "cpu/model.h"
 #include "cpu/tlb.h"
 #include "machine/devices.h"
+#include "machine/launch.h"
 
 #define TSC_HZ 2000000000u
 
@@ -111,6 +112,7 @@ static bool build(struct machine *m, struct err *e)
   if (!open_log(m, e) || !memory_init(m, e))
     return false;
   fabric_init(&m->fabric, &m->bus, 1);
+  launch_init(m);
   return cpus_init(m, e) && pc_init(m, e) && devices_init(m, e) && firmware_init(m, e) &&
          firmware_start(m, true, e);
 }

@@ -1,4 +1,4 @@
-// VMRUN VMLOAD VMSAVE VMMCALL STGI CLGI, and SKINIT as far as it can be refused. APM2 15.5 to 15.17; APM3
+// VMRUN VMLOAD VMSAVE VMMCALL STGI CLGI SKINIT. APM2 15.5 to 15.17; APM3
 // chapter 4.
 //
 // The order of checks: #UD without EFER.SVME or outside of protected mode, #GP at CPL above 0, the intercept,
@@ -8,6 +8,7 @@
 #include "cpu/mem.h"
 #include "cpu/mmu.h"
 #include "cpu/model.h"
+#include "cpu/svm/skinit.h"
 #include "cpu/svm/world.h"
 
 static bool allowed(struct cpu *c, enum vmexit code)
@@ -80,9 +81,18 @@ bool x_rsm(struct cpu *c, const struct op *op)
   return raise_ud(c);
 }
 
+// Like STGI it needs no EFER.SVME where CPUID shows SKINIT.
 bool x_skinit(struct cpu *c, const struct op *op)
 {
-  return raise_ud(c);
+  if (!model_has(c->model, FEAT_SVM) || !cpu_protected(c) ||
+      (!(c->efer & EFER_SVME) && !model_has(c->model, FEAT_SKINIT)))
+    return raise_ud(c);
+  if (c->cpl != 0)
+    return raise_gp(c, 0);
+  if (SVM_INTERCEPTED(c, VMEXIT_SKINIT))
+    return svm_exit(c, VMEXIT_SKINIT, 0, 0);
+  skinit_execute(c);
+  return true;
 }
 
 // ---- VMLOAD, VMSAVE ----

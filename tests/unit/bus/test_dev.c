@@ -121,7 +121,7 @@ static void registers_keep_the_bits_that_exist(void **state)
   assert_int_equal(get_reg(x, 0, 7), 0xfffff07f);
   assert_int_equal(get_reg(x, 1, 7), 0xffff);
   assert_int_equal(get_reg(x, 2, 3), 0xfffff | 7 << 20 | 7 << 26);
-  assert_int_equal(get_reg(x, 4, 0), 0x6f); // DEVINV reads 0
+  assert_int_equal(get_reg(x, 4, 0), 0x4f); // DEVINV reads 0, SL_DEV only SKINIT sets
   set(x, 0, 8, 0xffffffff);
   set(x, 2, 4, 0xffffffff);
   set(x, 9, 0, 0xffffffff);
@@ -308,7 +308,11 @@ static void the_secure_loader_block_is_shut_until_software_opens_it(void **state
   assert_false(reads(x, 0x1ffff));
   assert_true(writes(x, 0xffff));
   assert_true(writes(x, 0x20000));
+  set(x, 4, 0, DEV_CR_SL_DEV | DEV_CR_ENABLE);
+  assert_false(writes(x, 0x10000));
   set(x, 4, 0, 0);
+  assert_true(writes(x, 0x10000));
+  set(x, 4, 0, DEV_CR_SL_DEV);
   assert_true(writes(x, 0x10000));
 }
 
