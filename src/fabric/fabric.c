@@ -17,6 +17,11 @@ void fabric_init(struct fabric *f, struct bus *bus, unsigned nodes)
   *f = (struct fabric){.bus = bus, .nodes = nodes > FABRIC_NODES ? FABRIC_NODES : nodes};
   if (f->nodes == 0)
     f->nodes = 1;
+  struct topology t;
+  topology_init(&t, f->nodes, TOPOLOGY_PORTS);
+  topology_default(&t);
+  topology_route(&t);
+  fabric_connect(f, &t);
 }
 
 void fabric_free(struct fabric *f)
@@ -54,8 +59,8 @@ static void message(struct fabric *f, uint64_t addr, uint32_t data)
   bus_intr(f->bus, &m);
 }
 
-// The part of a request that nothing holds back.
-static enum txn_resp perform(struct fabric *f, const struct txn *t, void *buf, uint64_t len)
+// The request has arrived at its node.
+static enum txn_resp arrive(struct fabric *f, const struct txn *t, void *buf, uint64_t len)
 {
   // A device may be the target of another's request, and start one of its own because of it. That one
   // reaches memory only: otherwise a guest could make two devices call each other for ever.
@@ -75,6 +80,31 @@ static enum txn_resp perform(struct fabric *f, const struct txn *t, void *buf, u
       memcpy(buf, &v, len);
   }
   f->depth--;
+  return resp;
+}
+
+// The part of a request that nothing holds back travels to the nodes that own its addresses.
+static enum txn_resp perform(struct fabric *f, const struct txn *t, uint8_t *buf, uint64_t len)
+{
+  if (f->nodes == 1)
+    return arrive(f, t, buf, len);
+  struct txn part = *t;
+  enum txn_resp resp = TXN_OK;
+  while (len) {
+    uint64_t last;
+    unsigned owner = fabric_owner(f, part.space, part.addr, &last);
+    uint64_t n = last - part.addr < len ? last - part.addr + 1 : len;
+    if (!fabric_route(f, part.node, owner, n)) {
+      if (part.kind != TXN_WRITE)
+        memset(buf, 0xff, n);
+      resp = TXN_ABORT;
+    } else if (arrive(f, &part, buf, n) != TXN_OK) {
+      resp = TXN_ABORT;
+    }
+    part.addr += n;
+    buf += n;
+    len -= n;
+  }
   return resp;
 }
 
@@ -141,7 +171,9 @@ enum txn_resp fabric_transfer(void *fabric, const struct txn *request, void *buf
 {
   struct fabric *f = fabric;
   struct txn placed = *request, *t = &placed;
-  struct fabric_node *node = &f->node[t->node < f->nodes ? t->node : 0];
+  if (t->node >= f->nodes)
+    t->node = 0;
+  struct fabric_node *node = &f->node[t->node];
   bool write = t->kind == TXN_WRITE;
   enum txn_resp resp;
   if (len == 0)
