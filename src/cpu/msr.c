@@ -176,6 +176,12 @@ static uint64_t brand_word(const struct model *m, unsigned i)
   return v;
 }
 
+// With nested paging the guest has a PAT of its own. APM2 15.25.4
+static uint64_t *pat_of(struct cpu *c)
+{
+  return unlikely(c->guest) && c->svm->np ? &c->svm->g_pat : &c->pat;
+}
+
 static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
 {
   const struct model *m = c->model;
@@ -205,7 +211,7 @@ static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
     *v = perfctr_fixed_read(c, index == MSR_APERF);
     return model_has(m, FEAT_RDPRU);
   case MSR_PAT:
-    *v = c->pat;
+    *v = *pat_of(c);
     return model_has(m, FEAT_PAT);
   case MSR_TSC_DEADLINE:
     *v = lapic_deadline_read(c);
@@ -311,7 +317,7 @@ static bool write_special(struct cpu *c, uint32_t index, uint64_t v)
   case MSR_PAT:
     if (!model_has(m, FEAT_PAT) || !pat_valid(v))
       return false;
-    c->pat = v;
+    *pat_of(c) = v;
     return true;
   case MSR_TSC_DEADLINE:
     if (!model_has(m, FEAT_TSC_DEADLINE))

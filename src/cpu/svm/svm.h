@@ -33,7 +33,7 @@ struct svm {
   bool np; // nested paging
   bool np_gmet, np_rogpt;
   uint64_t ncr3;
-  uint64_t g_pat;
+  uint64_t g_pat; // the guest's PAT with nested paging; cpu->pat stays the host's
   uint64_t vintr; // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
   bool host_trap; // RFLAGS.TF was set at VMRUN
   bool host_if;   // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts

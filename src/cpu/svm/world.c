@@ -77,7 +77,6 @@ static void save_host(struct cpu *c, struct vmcb_save *h)
   h->rip = c->next_ip;
   h->rsp = c->r[RSP];
   h->rax = c->r[RAX];
-  h->g_pat = c->pat;
   touched(c, h, sizeof *h);
 }
 
@@ -95,7 +94,6 @@ static bool load_host(struct cpu *c, const struct vmcb_save *h)
   c->cr4 = h->cr4;
   c->cr3 = h->cr3;
   c->cr0 = h->cr0 | CR0_PE;
-  c->pat = h->g_pat;
   cpu_set_flags(c, (uint32_t)h->rflags & ~(uint32_t)FL_VM);
   c->ip = c->next_ip = h->rip;
   c->r[RSP] = h->rsp;
@@ -141,10 +139,7 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   c->r[RAX] = g->rax;
   c->cpl = !(c->cr0 & CR0_PE) ? 0 : (g->rflags & FL_VM) ? 3 : g->cpl & 3;
   cpu_set_flags(c, (uint32_t)g->rflags & FL_ALL);
-  if (s->np) {
-    s->g_pat = g->g_pat;
-    c->pat = g->g_pat;
-  }
+  s->g_pat = g->g_pat;
   if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
     s->host_spec_ctrl = c->spec_ctrl;
     c->spec_ctrl = g->spec_ctrl;
@@ -188,7 +183,7 @@ static void save_guest(struct cpu *c, struct vmcb *v)
   g->rax = c->r[RAX];
   g->cpl = c->cpl;
   if (s->np)
-    g->g_pat = c->pat;
+    g->g_pat = s->g_pat;
   if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
     g->spec_ctrl = c->spec_ctrl;
     c->spec_ctrl = s->host_spec_ctrl;
