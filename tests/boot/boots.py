@@ -5,6 +5,7 @@ Those that begin with "extra_" take long: they run only if they are named.
 """
 import contextlib
 import fcntl
+import json
 import os
 import re
 import signal
@@ -181,6 +182,28 @@ def the_main_job_shows_exits_and_walks_of_both_paging_methods(ctx):
     assert rows["references for a walk"][shadow] <= 4
 
 
+def known_world_switches_are_counted_exactly(ctx):
+    image = os.path.join(os.path.dirname(ctx.program), "tests", "guest", "svm", "counted.img")
+    args = ["-kernel", image, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-display", "none", "-serial", "stdio"]
+    for model in ("max", "family10h"):
+        stats = ctx.path("stats.json")
+        r = _run(ctx, args + ["-cpu", model, "-stats", stats], 20)
+        assert r.status == 0x10 << 1 | 1, f"status {r.status}: {r.out}{r.err}"
+        with open(stats, encoding="ascii") as f:
+            cpu = json.load(f)["cpus"][0]
+        assert cpu["guest_instructions"] == 2001 + 42, cpu["guest_instructions"]
+        assert cpu["host_instructions"] == cpu["instructions"] - 2043
+        assert cpu["world_switches"] == {"entries": 7, "exits": 7, "by_code": {
+            "VMEXIT_CPUID": 1, "VMEXIT_VMMCALL": 1, "VMEXIT_HLT": 3, "VMEXIT_EXCP6": 1, "VMEXIT_INVALID": 1}}
+        # 11 pages for ASID 1, the code for ASID 2; three tables with one page for the guest, each under three nested ones.
+        assert cpu["walks"]["nested"] == {"walks": 12, "table_references": 36, "nested_walks": 12, "nested_references": 36,
+                                          "nested_hits": 36, "nested_references_saved": 108}, cpu["walks"]
+        assert cpu["walks"]["shadow"] == {"walks": 0, "table_references": 0}
+        by_asid = {a["asid"]: a for a in cpu["asids"]}
+        assert by_asid[1] == {"asid": 1, "fills": 11, "flushes": 0, "kept": 11, "nested_kept": 11}, by_asid
+        assert by_asid[2] == {"asid": 2, "fills": 1, "flushes": 0, "kept": 1, "nested_kept": 1}, by_asid
+
+
 def two_runs_end_with_the_same_hash(ctx):
     args = ctx.linux() + ["-append", APPEND, "-m", "256", "-smp", "2", "-state-hash"]
     lines = [_linux_runs(ctx, args, cpus=2).line("state-hash: [0-9a-f]{16} instructions [0-9]+") for _ in range(2)]
@@ -306,7 +329,7 @@ def the_monitor_answers(ctx):
         assert _ask(s, "info registers") != first
         assert re.search(r"0x[0-9a-f]+:  ", _ask(s, "x/2i $rip"))
         assert re.search(r": 0x[0-9a-f]{8} 0x", _ask(s, "xp/4xw 0x100000"))
-        for command in ("info mem", "info tlb", "info mtree", "info pci", "info pic", "info cpus", "info lapic"):
+        for command in ("info mem", "info tlb", "info stats", "info mtree", "info pci", "info pic", "info cpus", "info lapic"):
             answer = _ask(s, command)
             assert len(answer.splitlines()) >= 2 and "unknown" not in answer, answer
         _ask(s, "screendump " + ctx.path("screen.png"))
