@@ -39,7 +39,7 @@ bool debug_has_fetch_breakpoints(const struct cpu *c)
 
 bool debug_check_fetch(struct cpu *c)
 {
-  if (!(c->dr7 & DR7_ENABLED) || (c->sysflags & FL_RF))
+  if (!(c->dr7 & DR7_ENABLED) || (c->sysflags & FL_RF) || !c->gif) // without GIF they are lost. APM2 15.17
     return true;
   uint64_t bits = 0;
   uint64_t la = cpu_code64(c) ? c->ip : seg_wrap(c, c->seg[SEG_CS].base + c->ip);
@@ -65,7 +65,7 @@ static void hit(struct cpu *c, uint64_t bits)
 void debug_check_data(struct cpu *c, uint64_t la, unsigned len, bool write)
 {
   uint64_t bits = 0;
-  if (!(c->dr7 & DR7_ENABLED))
+  if (!(c->dr7 & DR7_ENABLED) || !c->gif)
     return;
   for (unsigned n = 0; n < 4; n++) {
     unsigned kind = bp_kind(c, n);
@@ -90,7 +90,7 @@ bool debug_page_watched(const struct cpu *c, uint64_t la)
 void debug_check_io(struct cpu *c, uint16_t port, unsigned len)
 {
   uint64_t bits = 0;
-  if (likely(!(c->dr7 & DR7_ENABLED)) || !(c->cr4 & CR4_DE))
+  if (likely(!(c->dr7 & DR7_ENABLED)) || !(c->cr4 & CR4_DE) || !c->gif)
     return;
   for (unsigned n = 0; n < 4; n++)
     if (bp_on(c, n) && bp_kind(c, n) == BP_IO && overlaps(c->dr[n], bp_len(c, n), port, len))

@@ -263,12 +263,12 @@ static void tsc_write(struct cpu *c, uint64_t v)
 
 static bool vm_cr_write(struct cpu *c, uint64_t v)
 {
-  if (v & ~0x1full)
+  const uint64_t held = VM_CR_LOCK | VM_CR_SVMDIS;
+  // SVMDIS under EFER.SVME faults whether it is locked or not. APM2 15.30.1
+  if ((v & ~0x1full) || ((v & VM_CR_SVMDIS) && (c->efer & EFER_SVME)))
     return false;
-  if (c->vm_cr & VM_CR_LOCK)
-    v = (v & ~(uint64_t)(VM_CR_LOCK | VM_CR_SVMDIS)) | (c->vm_cr & (VM_CR_LOCK | VM_CR_SVMDIS));
-  if ((v & VM_CR_SVMDIS) && (c->efer & EFER_SVME))
-    return false;
+  if ((c->vm_cr & VM_CR_LOCK) || !model_has(c->model, FEAT_SVM_LOCK))
+    v = (v & ~held) | (c->vm_cr & held);
   c->vm_cr = v;
   return true;
 }
@@ -291,7 +291,7 @@ static bool write_special(struct cpu *c, uint32_t index, uint64_t v)
     if (!(c->vm_cr & VM_CR_LOCK))
       c->svm->key = v;
     else if (v && v == c->svm->key)
-      c->vm_cr &= ~(uint64_t)(VM_CR_LOCK | VM_CR_SVMDIS);
+      c->vm_cr &= ~(uint64_t)VM_CR_LOCK;
     return true;
   case MSR_APIC_BASE:
     return model_has(m, FEAT_APIC) && lapic_base_write(c, v);

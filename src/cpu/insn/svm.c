@@ -44,10 +44,11 @@ bool x_vmmcall(struct cpu *c, const struct op *op)
   return raise_ud(c);
 }
 
+// SKINIT and SVM-Lock have it without EFER.SVME: APM2 15.4, 15.31.
 bool x_stgi(struct cpu *c, const struct op *op)
 {
   if (!model_has(c->model, FEAT_SVM) || !cpu_protected(c) ||
-      (!(c->efer & EFER_SVME) && !model_has(c->model, FEAT_SKINIT)))
+      (!(c->efer & EFER_SVME) && !model_has(c->model, FEAT_SKINIT) && !model_has(c->model, FEAT_SVM_LOCK)))
     return raise_ud(c);
   if (c->cpl != 0)
     return raise_gp(c, 0);

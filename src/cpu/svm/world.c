@@ -104,8 +104,6 @@ static bool load_host(struct cpu *c, const struct vmcb_save *h)
     bad = "EFER";
   else if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA) && !pdpte_load(c, c->cr3))
     bad = "a page-directory pointer";
-  else if (cpu_long(c) && !canonical(c->ip))
-    bad = "RIP";
   if (!bad)
     return true;
   log_line(c->log, LOG_VMRUN, "cpu%u: #VMEXIT: the host state cannot be loaded: %s is illegal; shutdown\n",
