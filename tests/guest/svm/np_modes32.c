@@ -1,6 +1,6 @@
 // See np_modes.h; here the host has two-level paging, without and with 4 MB pages, and PAE paging. Guests
 // with 64-bit code run under them too, within the 4 GB that such nested tables reach.
-#include "np_host32.h"
+#include "host32.h"
 
 #include "np_modes.h"
 

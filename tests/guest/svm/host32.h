@@ -1,7 +1,7 @@
 // For images of a host without long mode: SVM switched on, paging as asked for, VMRUN. Guests of these images
 // touch no register but EAX.
-#ifndef GUEST_SVM_NP_HOST32_H
-#define GUEST_SVM_NP_HOST32_H
+#ifndef GUEST_SVM_HOST32_H
+#define GUEST_SVM_HOST32_H
 
 #include "npt.h"
 
