@@ -50,7 +50,7 @@ static void reset_core(struct cpu *c)
   c->nmi_blocked = false;
   c->gif = true;
   c->guest = false;
-  svm_reset(c);
+  svm_leave(c);
   c->in_smm = false;
   c->monitor_armed = false;
   c->at = NULL;
@@ -69,6 +69,7 @@ void cpu_reset(struct cpu *c)
   c->pkru = 0;
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;
   msr_reset(c);
+  svm_reset(c);
   fpu_reset(c);
   lapic_reset(c);
   tlb_set_context(c, 0, 0, false);

@@ -143,7 +143,12 @@ static bool g_pat_bad(const struct cpu *c, const struct vmcb *v)
   }
   return false;
 }
-// APM2 15.20: a reserved type, an exception vector that is none, and NMI as an exception are illegal.
+static bool code64(const struct vmcb *v)
+{
+  return lme(v) && pages(v) && (v->save.cs.attrib & SEGA_L);
+}
+// APM2 15.20: a reserved type, an exception vector that is none, NMI as an exception, and an exception that
+// the guest's mode does not have (INTO and BOUND are not in 64-bit mode) are illegal.
 static bool inject_bad(const struct cpu *c, const struct vmcb *v)
 {
   uint64_t e = v->control.eventinj;
@@ -156,43 +161,57 @@ static bool inject_bad(const struct cpu *c, const struct vmcb *v)
   case EVENT_SOFT:
     return false;
   case EVENT_EXCEPTION:
-    return vector > 31 || vector == VEC_NMI;
+    return vector > 31 || vector == VEC_NMI || ((vector == VEC_OF || vector == VEC_BR) && code64(v));
   default:
     return true;
   }
 }
 
+#define ALWAYS 0
+
 const struct svm_check svm_checks[] = {
-    {"efer.svme", "15.5.1", svme_clear, "EFER", save_efer, "EFER.SVME must be 1"},
-    {"cr0.cd-nw", "15.5.1", cr0_cache, "CR0", save_cr0, "CR0.NW must be 0 if CR0.CD is 0"},
-    {"cr0.high", "15.5.1", cr0_high, "CR0", save_cr0, "CR0[63:32] must be 0"},
-    {"cr3.mbz", "15.5.1", cr3_mbz, "CR3", save_cr3, "no bit above the physical address may be set"},
-    {"cr4.mbz", "15.5.1", cr4_mbz, "CR4", save_cr4, "no bit may be set that the processor does not have"},
-    {"dr6.high", "15.5.1", dr6_high, "DR6", save_dr6, "DR6[63:32] must be 0"},
-    {"dr7.high", "15.5.1", dr7_high, "DR7", save_dr7, "DR7[63:32] must be 0"},
-    {"efer.mbz", "15.5.1", efer_mbz, "EFER", save_efer, "no bit may be set that the processor does not have"},
-    {"efer.no-lm", "15.5.1", no_long_mode, "EFER", save_efer, "LME and LMA need a processor with long mode"},
-    {"long.pae", "15.5.1", long_no_pae, "CR4", save_cr4, "EFER.LME and CR0.PG need CR4.PAE"},
-    {"long.pe", "15.5.1", long_no_pe, "CR0", save_cr0, "EFER.LME and CR0.PG need CR0.PE"},
-    {"long.cs", "15.5.1", long_cs_ld, "CS.attrib", save_cs, "CS.L and CS.D must not both be 1 in long mode"},
-    {"vmrun", "15.5.1", vmrun_open, "intercepts at 010h", ctl_misc2, "VMRUN must be intercepted"},
-    {"iopm", "15.5.1", iopm_beyond, "IOPM_BASE_PA", ctl_iopm, "the map must lie within physical memory"},
-    {"msrpm", "15.5.1", msrpm_beyond, "MSRPM_BASE_PA", ctl_msrpm, "the map must lie within physical memory"},
-    {"eventinj", "15.20", inject_bad, "EVENTINJ", ctl_inject, "the event must be one that can be injected"},
-    {"vnmi", "15.21.10", vnmi_open, "VINTR", ctl_vintr, "V_NMI_ENABLE needs the NMI intercept"},
-    {"asid.zero", "15.5.1", asid_zero, "ASID", ctl_asid, "ASID 0 is the host's"},
-    {"asid.large", "15.16", asid_large, "ASID", ctl_asid, "CPUID Fn8000_000A EBX gives the number of ASIDs"},
-    {"tlb_control", "15.16.2", tlb_bad, "TLB_CONTROL", ctl_tlb, "must be 0 or 1, or 3 or 7 with FlushByAsid"},
-    {"np.host", "15.25.3", host_unpaged, "NP_ENABLE", ctl_np, "the host must have paging enabled"},
-    {"n_cr3", "15.25.3", ncr3_mbz, "N_CR3", ctl_ncr3, "no bit above the physical address may be set"},
-    {"g_pat", "15.25.4", g_pat_bad, "G_PAT", save_g_pat, "every entry must be a memory type"},
-    {NULL, NULL, NULL, NULL, NULL, NULL},
+    {"efer.svme", CLEAN_CRX, "15.5.1", svme_clear, "EFER", save_efer, "EFER.SVME must be 1"},
+    {"cr0.cd-nw", CLEAN_CRX, "15.5.1", cr0_cache, "CR0", save_cr0, "CR0.NW must be 0 if CR0.CD is 0"},
+    {"cr0.high", CLEAN_CRX, "15.5.1", cr0_high, "CR0", save_cr0, "CR0[63:32] must be 0"},
+    {"cr3.mbz", CLEAN_CRX, "15.5.1", cr3_mbz, "CR3", save_cr3,
+     "no bit above the physical address may be set"},
+    {"cr4.mbz", CLEAN_CRX, "15.5.1", cr4_mbz, "CR4", save_cr4,
+     "no bit may be set that the processor does not have"},
+    {"dr6.high", CLEAN_DRX, "15.5.1", dr6_high, "DR6", save_dr6, "DR6[63:32] must be 0"},
+    {"dr7.high", CLEAN_DRX, "15.5.1", dr7_high, "DR7", save_dr7, "DR7[63:32] must be 0"},
+    {"efer.mbz", CLEAN_CRX, "15.5.1", efer_mbz, "EFER", save_efer,
+     "no bit may be set that the processor does not have"},
+    {"efer.no-lm", CLEAN_CRX, "15.5.1", no_long_mode, "EFER", save_efer,
+     "LME and LMA need a processor with long mode"},
+    {"long.pae", CLEAN_CRX, "15.5.1", long_no_pae, "CR4", save_cr4, "EFER.LME and CR0.PG need CR4.PAE"},
+    {"long.pe", CLEAN_CRX, "15.5.1", long_no_pe, "CR0", save_cr0, "EFER.LME and CR0.PG need CR0.PE"},
+    {"long.cs", CLEAN_CRX | CLEAN_SEG, "15.5.1", long_cs_ld, "CS.attrib", save_cs,
+     "CS.L and CS.D must not both be 1 in long mode"},
+    {"vmrun", CLEAN_I, "15.5.1", vmrun_open, "intercepts at 010h", ctl_misc2, "VMRUN must be intercepted"},
+    {"iopm", CLEAN_I | CLEAN_IOPM, "15.5.1", iopm_beyond, "IOPM_BASE_PA", ctl_iopm,
+     "the map must lie within physical memory"},
+    {"msrpm", CLEAN_I | CLEAN_IOPM, "15.5.1", msrpm_beyond, "MSRPM_BASE_PA", ctl_msrpm,
+     "the map must lie within physical memory"},
+    {"eventinj", ALWAYS, "15.20", inject_bad, "EVENTINJ", ctl_inject,
+     "the event must be one that can be injected"},
+    {"vnmi", CLEAN_TPR | CLEAN_I, "15.21.10", vnmi_open, "VINTR", ctl_vintr,
+     "V_NMI_ENABLE needs the NMI intercept"},
+    {"asid.zero", CLEAN_ASID, "15.5.1", asid_zero, "ASID", ctl_asid, "ASID 0 is the host's"},
+    {"asid.large", CLEAN_ASID, "15.16", asid_large, "ASID", ctl_asid,
+     "CPUID Fn8000_000A EBX gives the number of ASIDs"},
+    {"tlb_control", ALWAYS, "15.16.2", tlb_bad, "TLB_CONTROL", ctl_tlb,
+     "must be 0 or 1, or 3 or 7 with FlushByAsid"},
+    {"np.host", ALWAYS, "15.25.3", host_unpaged, "NP_ENABLE", ctl_np, "the host must have paging enabled"},
+    {"n_cr3", CLEAN_NP, "15.25.3", ncr3_mbz, "N_CR3", ctl_ncr3,
+     "no bit above the physical address may be set"},
+    {"g_pat", CLEAN_NP, "15.25.4", g_pat_bad, "G_PAT", save_g_pat, "every entry must be a memory type"},
+    {NULL, 0, NULL, NULL, NULL, NULL, NULL},
 };
 
-const struct svm_check *svm_check(const struct cpu *c, const struct vmcb *v)
+const struct svm_check *svm_check(const struct cpu *c, const struct vmcb *v, uint32_t dirty)
 {
   for (const struct svm_check *k = svm_checks; k->id; k++)
-    if (k->fails(c, v))
+    if ((!k->groups || (k->groups & dirty)) && k->fails(c, v))
       return k;
   return NULL;
 }

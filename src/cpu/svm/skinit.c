@@ -9,6 +9,7 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
+#include "cpu/seg.h"
 
 #define SLB_SIZE UINT64_C(0x10000)
 

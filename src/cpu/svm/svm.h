@@ -12,6 +12,8 @@
 #include "cpu/svm/vmcb.h"
 
 #define SVM_NOT_IN_GUEST UINT64_MAX
+#define SVM_NO_VMCB      UINT64_MAX // no physical address is that
+struct svm_cached;
 // Counted; a reset leaves it alone. An instruction that is intercepted is not executed; VMRUN is the host's.
 struct svm_counts {
   uint64_t entries, exits;     // VMRUNs and #VMEXITs, those with VMEXIT_INVALID too
@@ -22,7 +24,7 @@ struct svm_counts {
 
 struct svm {
   // ---- valid while c->guest ----
-  uint64_t vmcb_pa;
+  uint64_t vmcb_pa;  // stays after #VMEXIT: the VMCB that the masks below were folded from
   struct vmcb *vmcb; // host pointer to it in RAM
   uint32_t cr_intercepts, dr_intercepts, exception_intercepts;
   uint32_t intercepts[3];      // exit codes 60h, 80h, A0h + bit
@@ -32,6 +34,7 @@ struct svm {
   uint16_t asid;
   bool np; // nested paging
   bool np_gmet, np_rogpt;
+  bool invlpgb; // the guest may use INVLPGB and TLBSYNC
   uint64_t ncr3;
   uint64_t g_pat; // the guest's PAT with nested paging; cpu->pat stays the host's
   uint64_t vintr; // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
@@ -54,6 +57,8 @@ struct svm {
   // ---- MSRs that only SVM has ----
   uint64_t tsc_ratio; // C000_0104h, 8.32 fixed point; 1.0 after reset
   uint64_t key;       // C001_0118h
+  // ---- VMCB state caching (clean.h) ----
+  struct svm_cached *cached, *running;
   // ---- statistics ----
   struct svm_counts count;
 };
@@ -61,7 +66,8 @@ struct svm {
 struct err;
 bool svm_new(struct cpu *c, struct err *e);
 void svm_free(struct cpu *c);
-void svm_reset(struct cpu *c);
+void svm_reset(struct cpu *c); // RESET#
+void svm_leave(struct cpu *c); // INIT: forgets all but the MSRs
 // Instructions executed between VMRUN and #VMEXIT, up to now.
 uint64_t svm_guest_instructions(const struct cpu *c);
 

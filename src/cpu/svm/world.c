@@ -10,6 +10,7 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/svm/checks.h"
+#include "cpu/svm/clean.h"
 #include "cpu/tlb.h"
 
 // A page of RAM by its physical address, or NULL.
@@ -158,10 +159,11 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   c->shadow_next = c->shadow;
 }
 
-static void save_guest(struct cpu *c, struct vmcb *v)
+// What the VMCB gets of the guest's registers, and what is kept of them for the next VMRUN.
+static void save_registers(const struct cpu *c, struct vmcb *v)
 {
   struct vmcb_save *g = &v->save;
-  struct svm *s = c->svm;
+  const struct svm *s = c->svm;
   put_seg(&g->es, &c->seg[SEG_ES]);
   put_seg(&g->cs, &c->seg[SEG_CS]);
   put_seg(&g->ss, &c->seg[SEG_SS]);
@@ -175,57 +177,79 @@ static void save_guest(struct cpu *c, struct vmcb *v)
   g->cr0 = c->cr0;
   g->dr7 = c->dr7;
   g->dr6 = c->dr6;
-  g->rflags = cpu_flags(c);
-  g->rip = c->ip;
-  g->rsp = c->r[RSP];
-  g->rax = c->r[RAX];
   g->cpl = c->cpl;
   if (s->np)
     g->g_pat = s->g_pat;
-  if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
-    g->spec_ctrl = c->spec_ctrl;
-    c->spec_ctrl = s->host_spec_ctrl;
-  }
   if (s->lbr_virt) {
     g->debugctl = c->debugctl;
     g->br_from = c->last_branch_from;
     g->br_to = c->last_branch_to;
     g->last_excp_from = c->last_int_from;
     g->last_excp_to = c->last_int_to;
+  }
+  v->control.vintr = s->vintr;
+}
+
+static void save_guest(struct cpu *c, struct vmcb *v)
+{
+  struct vmcb_save *g = &v->save;
+  struct svm *s = c->svm;
+  struct vmcb *copy = clean_copy(c);
+  save_registers(c, v);
+  if (copy)
+    save_registers(c, copy);
+  g->rflags = cpu_flags(c);
+  g->rip = c->ip;
+  g->rsp = c->r[RSP];
+  g->rax = c->r[RAX];
+  v->control.interrupt_shadow = (v->control.interrupt_shadow & ~1ull) | (c->shadow != SHADOW_NONE);
+  if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
+    g->spec_ctrl = c->spec_ctrl;
+    c->spec_ctrl = s->host_spec_ctrl;
+  }
+  if (s->lbr_virt) {
     c->debugctl = s->host_lbr[0];
     c->last_branch_from = s->host_lbr[1];
     c->last_branch_to = s->host_lbr[2];
     c->last_int_from = s->host_lbr[3];
     c->last_int_to = s->host_lbr[4];
   }
-  v->control.interrupt_shadow = (v->control.interrupt_shadow & ~1ull) | (c->shadow != SHADOW_NONE);
-  v->control.vintr = s->vintr;
 }
 
-static void fold(struct cpu *c, const struct vmcb *v)
+// Makes masks and flags of the control area. stale: clean bits of what must be made anew.
+static void fold(struct cpu *c, const struct vmcb *v, uint32_t stale)
 {
   const struct vmcb_control *k = &v->control;
   struct svm *s = c->svm;
-  s->cr_intercepts = k->cr_intercepts;
-  s->dr_intercepts = k->dr_intercepts;
-  s->exception_intercepts = k->exception_intercepts;
-  for (unsigned i = 0; i < 3; i++)
-    s->intercepts[i] = k->intercepts[i];
-  s->iopm_pa = k->iopm_base_pa & ~0xfffull;
-  s->msrpm_pa = k->msrpm_base_pa & ~0xfffull;
-  s->tsc_offset = k->tsc_offset;
-  s->asid = k->asid;
-  s->np = k->np_control & NP_ENABLE;
-  s->np_gmet = s->np && (k->np_control & NP_GMET) && model_has(c->model, FEAT_GMET);
-  s->np_rogpt = s->np && (k->np_control & NP_ROGPT) && model_has(c->model, FEAT_ROGPT);
-  s->ncr3 = k->n_cr3 & ~0x1full;
+  if (stale & CLEAN_I) {
+    s->cr_intercepts = k->cr_intercepts;
+    s->dr_intercepts = k->dr_intercepts;
+    s->exception_intercepts = k->exception_intercepts;
+    for (unsigned i = 0; i < 3; i++)
+      s->intercepts[i] = k->intercepts[i];
+    s->tsc_offset = k->tsc_offset;
+    s->pause_count = k->pause_count;
+    s->pause_threshold = k->pause_threshold;
+  }
+  if (stale & CLEAN_IOPM) {
+    s->iopm_pa = k->iopm_base_pa & ~0xfffull;
+    s->msrpm_pa = k->msrpm_base_pa & ~0xfffull;
+  }
+  if (stale & CLEAN_ASID)
+    s->asid = k->asid;
+  if (stale & CLEAN_NP) {
+    s->np = k->np_control & NP_ENABLE;
+    s->np_gmet = s->np && (k->np_control & NP_GMET) && model_has(c->model, FEAT_GMET);
+    s->np_rogpt = s->np && (k->np_control & NP_ROGPT) && model_has(c->model, FEAT_ROGPT);
+    s->invlpgb = (k->np_control & NP_INVLPGB) && model_has(c->model, FEAT_INVLPGB);
+    s->ncr3 = k->n_cr3 & ~0x1full;
+  }
   s->vintr = k->vintr;
   s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
   s->vnmi = (k->vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI);
   s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
   s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
-  s->pause_count = s->pause_left = k->pause_count;
-  s->pause_threshold = k->pause_threshold;
+  s->pause_left = s->pause_count;
   s->pause_last = 0;
 }
 
@@ -240,10 +264,8 @@ static void inject(struct cpu *c, uint64_t e)
   uint64_t ip = c->ip;
   if (ev.type == EVENT_NMI) {
     ev.vector = VEC_NMI;
-    if (c->svm->vnmi)
+    if (c->svm->vnmi) // otherwise the next one is not held back (APM2 15.20)
       c->svm->vintr |= VINTR_NMI_MASK;
-    else
-      c->nmi_blocked = true;
   }
   if (ev.type != EVENT_EXCEPTION)
     ev.has_error = false;
@@ -284,15 +306,18 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
     return raise_gp(c, 0);
   host = (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save));
   s->count.entries++;
-  const struct svm_check *bad = svm_check(c, v);
-  if (bad) {
+  uint32_t dirty;
+  const struct vmcb *g = clean_load(c, pa, v, &dirty);
+  const struct svm_check *bad = svm_check(c, g, dirty);
+  if (unlikely(bad)) {
     log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n",
-             c->index, (unsigned long long)pa, bad->field, (unsigned long long)bad->value(v), bad->rule,
+             c->index, (unsigned long long)pa, bad->field, (unsigned long long)bad->value(g), bad->rule,
              bad->id, bad->section);
     v->control.exitcode = VMEXIT_INVALID;
     v->control.exitinfo1 = v->control.exitinfo2 = 0;
     v->control.exitintinfo = 0;
     touched(c, v, sizeof v->control);
+    clean_forget(c, pa);
     c->gif = false;
     counted_exit(s, VMEXIT_INVALID);
     return true;
@@ -304,11 +329,11 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->host_if = c->sysflags & FL_IF;
   s->host_trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
   c->trap_tf = false;
+  fold(c, g, s->vmcb_pa == pa ? dirty : ~CLEAN_NOTHING);
   s->vmcb_pa = pa;
   s->vmcb = v;
   s->exiting = false;
-  fold(c, v);
-  switch (v->control.tlb_control) {
+  switch (g->control.tlb_control) {
   case TLB_ALL:
     tlb_flush_all(c);
     break;
@@ -324,7 +349,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   c->guest = true;
   c->gif = true;
   s->count.guest_since = cpu_icount(c) + 1; // VMRUN, which is running
-  load_guest(c, v);
+  load_guest(c, g);
   tlb_set_context(c, s->asid, pcid(c), true);
   cpu_mode_update(c);
   if (log_on(c->log, LOG_VMRUN))
@@ -392,7 +417,7 @@ static uint64_t nrip(const struct cpu *c, uint64_t code)
     return 0;
   bool instruction = code < 0x40 || (code >= VMEXIT_CR0_SEL_WRITE && code <= VMEXIT_MSR) ||
                      (code >= VMEXIT_VMRUN && code <= VMEXIT_TLBSYNC) || code == VMEXIT_EXCP0 + VEC_BP ||
-                     code == VMEXIT_EXCP0 + VEC_OF;
+                     code == VMEXIT_EXCP0 + VEC_OF || code == VMEXIT_EXCP0 + VEC_BR;
   return instruction ? c->next_ip : 0;
 }
 
@@ -406,6 +431,9 @@ void svm_vmexit(struct cpu *c)
   s->count.guest_instructions = svm_guest_instructions(c);
   s->count.guest_since = SVM_NOT_IN_GUEST;
   counted_exit(s, s->exitcode);
+  // A virtual NMI whose delivery ended so has not been taken. APM2 15.21.10
+  if (c->delivering && c->event.type == EVENT_NMI && s->vnmi)
+    s->vintr &= ~VINTR_NMI_MASK;
   k->exitcode = s->exitcode;
   k->exitinfo1 = s->exitinfo1;
   k->exitinfo2 = s->exitinfo2;
@@ -414,6 +442,8 @@ void svm_vmexit(struct cpu *c)
   fetched_bytes(c, k);
   save_guest(c, v);
   touched(c, v, sizeof *v);
+  if (unlikely(s->exitcode == VMEXIT_INVALID))
+    clean_forget(c, s->vmcb_pa);
   if (log_on(c->log, LOG_VMRUN))
     log_line(c->log, LOG_VMRUN, "cpu%u: %s (%llx) info %llx %llx int %llx rip %04x:%016llx\n", c->index,
              svm_exit_name(k->exitcode), (unsigned long long)k->exitcode, (unsigned long long)k->exitinfo1,
