@@ -5,6 +5,14 @@
 
 #define QUANTUM 4096 // instructions: short against any time-out of a guest, long against the cost of a switch
 
+// A machine with a limit whose CPUs hear nobody waits this long for something else, an NMI say.
+#define PATIENCE 600000000000u
+
+// Pacing: a guest at work waits far less than this many times the time that it executes, and one at a
+// prompt far more.
+#define CREDIT_MAX  5000000000u
+#define CREDIT_RATE 16
+
 static uint64_t running_ns(void *arg)
 {
   struct engine *e = arg;
@@ -57,7 +65,8 @@ bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clo
                        .log = log,
                        .ns_shift = ns_shift,
                        .quantum = QUANTUM,
-                       .poll_every = 1000000};
+                       .poll_every = 1000000,
+                       .credit = CREDIT_MAX};
   clock->sooner = sooner;
   clock->sooner_arg = e;
   for (unsigned i = 0; i < count; i++) {
@@ -100,6 +109,36 @@ static uint64_t turn(struct engine *e, struct cpu *c, uint64_t n)
   return c->instructions - before;
 }
 
+// All CPUs wait until `next`: is there no way in which another instruction would be executed?
+static bool hopeless(const struct engine *e, uint64_t next)
+{
+  for (unsigned i = 0; i < e->count && !e->alone; i++)
+    if (interp_hears(e->cpus[i]))
+      return false;
+  return next == CLOCK_NEVER || next - e->busy > PATIENCE;
+}
+
+// Lets idle time go by until the next event or the next look outside. False: not before the host has waited.
+static bool skip(struct engine *e, uint64_t next)
+{
+  struct clock *k = e->clock;
+  uint64_t to = next > e->next_poll && e->next_poll > k->base ? e->next_poll : next;
+  if (e->pace && to > k->base) {
+    if (to - k->base > e->credit) {
+      e->wait = next - k->base - e->credit;
+      return false;
+    }
+    e->credit -= to - k->base;
+  }
+  clock_advance(k, to);
+  return true;
+}
+
+void engine_waited(struct engine *e, uint64_t ns)
+{
+  e->credit += ns < e->wait ? ns : e->wait;
+}
+
 enum engine_stop engine_run(struct engine *e)
 {
   struct clock *k = e->clock;
@@ -115,16 +154,20 @@ enum engine_stop engine_run(struct engine *e)
       e->next_poll = k->base + e->poll_every;
       return ENGINE_POLL;
     }
+    uint64_t executed = engine_instructions(e);
+    if (e->limit && executed >= e->limit)
+      return ENGINE_LIMIT;
     unsigned able = 0;
     for (unsigned i = 0; i < e->count; i++)
       able += interp_runnable(e->cpus[i]);
     uint64_t next = clock_next(k);
     if (!able) {
+      if (e->limit && hopeless(e, next))
+        return ENGINE_LIMIT;
       if (next == CLOCK_NEVER)
         return ENGINE_IDLE;
-      if (next > e->next_poll && e->next_poll > k->base)
-        next = e->next_poll;
-      clock_advance(k, next);
+      if (!skip(e, next))
+        return ENGINE_WAIT;
       continue;
     }
     if (next > e->next_poll)
@@ -132,13 +175,8 @@ enum engine_stop engine_run(struct engine *e)
     uint64_t n = next > k->base ? (next - k->base + (1ull << e->ns_shift) - 1) >> e->ns_shift : 1;
     if (able > 1 && n > e->quantum)
       n = e->quantum;
-    if (e->limit) {
-      uint64_t done = engine_instructions(e);
-      if (done >= e->limit)
-        return ENGINE_LIMIT;
-      if (n > e->limit - done)
-        n = e->limit - done;
-    }
+    if (e->limit && n > e->limit - executed)
+      n = e->limit - executed;
     e->slice_end = k->base + (n << e->ns_shift);
     uint64_t longest = 0;
     for (unsigned i = 0; i < e->count && !e->stop; i++) {
@@ -146,14 +184,22 @@ enum engine_stop engine_run(struct engine *e)
       if (!interp_runnable(c))
         continue;
       uint64_t room = (e->slice_end - k->base + (1ull << e->ns_shift) - 1) >> e->ns_shift;
-      uint64_t done = turn(e, c, room ? room : 1);
+      if (!room)
+        room = 1;
+      if (e->limit && room > e->limit - executed)
+        room = e->limit - executed;
+      uint64_t done = room ? turn(e, c, room) : 0;
+      executed += done;
       if (done > longest)
         longest = done;
     }
     // A round in which nobody got on takes time too: whatever holds a CPU, time does not stand still.
     if (!longest && !e->stop)
       longest = 1;
-    clock_advance(k, k->base + (longest << e->ns_shift));
+    e->busy = k->base + (longest << e->ns_shift);
+    if (e->credit < CREDIT_MAX)
+      e->credit += (longest << e->ns_shift) * CREDIT_RATE;
+    clock_advance(k, e->busy);
   }
 }
 

@@ -13,7 +13,8 @@ enum engine_stop {
   ENGINE_REQUEST, // engine_stop was called
   ENGINE_IDLE,    // all CPUs wait and no event is due ever: only the outside can go on
   ENGINE_POLL,    // time for the machine to look at the outside world
-  ENGINE_LIMIT,   // the instruction limit was reached
+  ENGINE_WAIT,    // paced: all CPUs wait, and engine.wait ns of the host's time should pass
+  ENGINE_LIMIT,   // the instruction limit was reached, or can never be
 };
 
 struct engine {
@@ -25,7 +26,14 @@ struct engine {
   struct cpu *running; // the CPU whose slice it is, or NULL
   uint64_t slice_end;  // ns: where the round ends
   uint64_t quantum;    // instructions in a round with several running CPUs
-  uint64_t limit;      // stop when this many instructions were executed in all; 0: no limit
+  // Stop when this many instructions were executed in all; 0: no limit. With a limit, a machine that waits for
+  // what cannot come ends too.
+  uint64_t limit;
+  bool alone;    // nobody outside can wake the guest
+  uint64_t busy; // ns: until when a CPU executed something
+  // Idle time is skipped at once only as far as the credit goes, which execution renews and waiting buys.
+  bool pace;
+  uint64_t credit, wait; // ns
   uint64_t poll_every; // ns of virtual time between two ENGINE_POLL
   uint64_t next_poll;
   uint32_t ns_shift;
@@ -41,6 +49,8 @@ void engine_free(struct engine *e);
 enum engine_stop engine_run(struct engine *e);
 // Makes engine_run return ENGINE_REQUEST as soon as the running instruction is done.
 void engine_request_stop(struct engine *e);
+// After ENGINE_WAIT: this much of the host's time went by.
+void engine_waited(struct engine *e, uint64_t ns);
 // Executes exactly one instruction (and events due before it) on one CPU; for the debugger.
 void engine_step(struct engine *e, struct cpu *c);
 // Instructions executed by all CPUs.
@@ -50,5 +60,7 @@ uint64_t engine_instructions(const struct engine *e);
 void interp_run(struct engine *e, struct cpu *c, uint64_t instructions);
 // Whether a CPU has something to do: it runs, or an event that is pending would wake it.
 bool interp_runnable(struct cpu *c);
+// Whether a CPU that waits would hear an interrupt.
+bool interp_hears(const struct cpu *c);
 
 #endif

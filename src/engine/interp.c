@@ -34,6 +34,8 @@ bool interp_runnable(struct cpu *c)
     return true;
   if (c->run == RUN_SHUTDOWN)
     return false;
+  if (c->db_bits) // of the instruction after which it waits
+    return true;
   if (c->run == RUN_WAIT_SIPI)
     return c->pending & (PEND_INIT | PEND_SIPI);
   if (c->pending & (PEND_INIT | PEND_SMI | PEND_MC))
@@ -45,16 +47,29 @@ bool interp_runnable(struct cpu *c)
   return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
 
+bool interp_hears(const struct cpu *c)
+{
+  switch (c->run) {
+  case RUN_ON:
+  case RUN_MWAIT: // a device may write to what it watches
+    return true;
+  case RUN_HALTED:
+    return if_open(c) && c->gif;
+  default:
+    return false;
+  }
+}
+
 // A delivery takes the time of an instruction: handlers that fault or are interrupted for ever before their
-// first instruction hold their CPU, as on real hardware, but not the machine. A delivery at the very end of a
-// slice overruns it by that one.
+// first instruction hold their CPU, as on real hardware, but not the machine. What comes at the very end of a
+// slice is delivered at the start of the next.
 static void charge(struct cpu *c)
 {
   *(c->kicked ? &c->stolen : &c->left) -= 1;
 }
-static bool overrun(const struct cpu *c)
+static bool used_up(const struct cpu *c)
 {
-  return c->left + c->stolen < 0;
+  return c->left + c->stolen <= 0;
 }
 
 static void startup(struct cpu *c)
@@ -293,13 +308,13 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       c->shadow = c->shadow_next = SHADOW_NONE;
       charge(c);
     }
+    if (unlikely(used_up(c)))
+      break;
     if (unlikely(c->db_bits) && c->shadow != SHADOW_MOV_SS) {
       uint64_t bits = c->db_bits;
       c->db_bits = 0;
       except_debug_trap(c, bits);
       charge(c);
-      if (overrun(c))
-        break;
       continue;
     }
     if (unlikely(c->pending)) {
@@ -313,7 +328,7 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       c->left += c->stolen;
       c->stolen = 0;
       c->kicked = false;
-      if ((c->pending & PEND_STOP) || overrun(c))
+      if ((c->pending & PEND_STOP) || used_up(c))
         break;
       continue;
     }
@@ -334,6 +349,8 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
     c->shadow = c->shadow_next;
     c->shadow_next = SHADOW_NONE;
   }
+  if (c->mode_stale)
+    cpu_mode_update(c);
   fpu_leave(c);
   c->pending &= ~PEND_STOP;
   c->left += c->stolen;

@@ -144,6 +144,143 @@ static void the_limit_is_exact(void **state)
   bed_free(b);
 }
 
+static void the_limit_counts_the_instructions_of_all_cpus(void **state)
+{
+  struct bed *b = bed_new(2);
+  code(b, "\x90\x90\x90\xeb\xfb", 5);
+  for (unsigned n = 1; n < 40; n += 3) {
+    assert_int_equal(run(b, n), ENGINE_LIMIT);
+    assert_int_equal(engine_instructions(&b->engine), n);
+  }
+  bed_free(b);
+}
+
+static void what_comes_at_the_limit_is_delivered_after_it(void **state)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  code(b, "\x90\x90\xeb\xfc", 4);
+  c->sysflags |= FL_TF; // a trap after each instruction, and HLT in its handler
+  cpu_changed(c);
+  assert_int_equal(run(b, 1), ENGINE_LIMIT);
+  assert_int_equal(engine_instructions(&b->engine), 1);
+  assert_int_equal(c->ip, CODE + 1);
+  assert_int_equal(run(b, 2), ENGINE_LIMIT);
+  assert_int_equal(engine_instructions(&b->engine), 2);
+  assert_int_equal(c->ip, HANDLER);
+  bed_free(b);
+}
+
+static void a_trap_of_a_halt_comes_after_the_limit(void **state)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  code(b, "\xf4", 1);
+  c->sysflags |= FL_TF;
+  cpu_changed(c);
+  run(b, 1);
+  assert_int_equal(c->run, RUN_HALTED);
+  run(b, 2);
+  assert_int_equal(c->run, RUN_ON);
+  assert_int_equal(c->ip, HANDLER);
+  bed_free(b);
+}
+
+// A timer that never ends, as a PIT's.
+struct ticker {
+  struct timer t;
+  struct clock *clock;
+  struct cpu *wake; // by an interrupt that it does not take; NULL: nobody
+  uint64_t count;
+};
+static void tick(void *arg)
+{
+  struct ticker *k = arg;
+  k->count++;
+  if (k->wake)
+    cpu_request(k->wake, PEND_NMI);
+  timer_set(&k->t, clock_now(k->clock) + 4000000);
+}
+static void start_ticks(struct ticker *k, struct bed *b, struct cpu *wake)
+{
+  *k = (struct ticker){.clock = &b->clock, .wake = wake};
+  timer_init(&k->t, &b->clock, tick, k);
+  timer_set(&k->t, 4000000);
+}
+
+static void a_machine_that_halts_for_good_ends_by_its_limit(void **state)
+{
+  struct ticker k;
+  struct bed *b = bed_new(2);
+  code(b, "\xf4", 1);
+  start_ticks(&k, b, NULL);
+  assert_int_equal(run(b, 1000), ENGINE_LIMIT);
+  assert_int_equal(engine_instructions(&b->engine), 2);
+  timer_cancel(&k.t); // nothing is due ever
+  assert_int_equal(run(b, 1000), ENGINE_LIMIT);
+  bed_free(b);
+}
+
+static void a_halt_that_an_interrupt_may_end_is_no_reason_to_end(void **state)
+{
+  struct bed *b = bed_new(1);
+  code(b, "\xfb\xf4", 2); // sti; hlt
+  assert_int_equal(run(b, 1000), ENGINE_IDLE);
+  b->engine.alone = true;
+  assert_int_equal(run(b, 1000), ENGINE_LIMIT);
+  bed_free(b);
+}
+
+// Until the ticker has come so often: how long the host was asked to wait.
+static uint64_t waited(struct bed *b, const struct ticker *k, uint64_t ticks)
+{
+  uint64_t sum = 0;
+  while (k->count < ticks) {
+    if (engine_run(&b->engine) == ENGINE_WAIT) {
+      sum += b->engine.wait;
+      engine_waited(&b->engine, b->engine.wait);
+    }
+  }
+  return sum;
+}
+
+static void idle_time_is_paced_once_there_is_much_of_it(void **state)
+{
+  struct ticker k;
+  struct bed *b = bed_new(1);
+  code(b, "\xf4\xeb\xfd", 3); // hlt; jmp
+  ram_write(&b->ram, HANDLER, "\xcf", 1);
+  start_ticks(&k, b, b->cpu[0]);
+  b->engine.pace = true;
+  uint64_t first = waited(b, &k, 1000); // 4 s
+  assert_int_equal(first, 0);
+  uint64_t then = waited(b, &k, 11000);
+  assert_in_range(then, 38500000000, 40000000000);
+  uint64_t n = engine_instructions(&b->engine), now = clock_now(&b->clock);
+  bed_free(b);
+
+  b = bed_new(1); // the guest sees no difference
+  code(b, "\xf4\xeb\xfd", 3);
+  ram_write(&b->ram, HANDLER, "\xcf", 1);
+  start_ticks(&k, b, b->cpu[0]);
+  assert_int_equal(waited(b, &k, 11000), 0);
+  assert_int_equal(engine_instructions(&b->engine), n);
+  assert_int_equal(clock_now(&b->clock), now);
+  bed_free(b);
+}
+
+static void a_guest_at_work_is_not_paced(void **state)
+{
+  struct ticker k;
+  struct bed *b = bed_new(1);
+  code(b, "\xb9\x50\xc3\xe2\xfe\xf4\xeb\xf8", 8); // mov cx, 50000; loop $; hlt; jmp
+  ram_write(&b->ram, HANDLER, "\xcf", 1);
+  start_ticks(&k, b, b->cpu[0]);
+  b->engine.pace = true;
+  assert_int_equal(waited(b, &k, 3000), 0); // 0.25 ms in 4 ms
+  bed_free(b);
+}
+
 static void cpus_take_equal_turns(void **state)
 {
   struct bed *b = bed_new(2);
@@ -178,6 +315,13 @@ int main(void)
       cmocka_unit_test(a_machine_check_is_delivered_between_instructions),
       cmocka_unit_test(a_machine_check_during_another_one_shuts_down),
       cmocka_unit_test(the_limit_is_exact),
+      cmocka_unit_test(the_limit_counts_the_instructions_of_all_cpus),
+      cmocka_unit_test(what_comes_at_the_limit_is_delivered_after_it),
+      cmocka_unit_test(a_trap_of_a_halt_comes_after_the_limit),
+      cmocka_unit_test(a_machine_that_halts_for_good_ends_by_its_limit),
+      cmocka_unit_test(a_halt_that_an_interrupt_may_end_is_no_reason_to_end),
+      cmocka_unit_test(idle_time_is_paced_once_there_is_much_of_it),
+      cmocka_unit_test(a_guest_at_work_is_not_paced),
       cmocka_unit_test(cpus_take_equal_turns),
       cmocka_unit_test(an_event_comes_at_its_instruction),
   };
