@@ -357,13 +357,21 @@ static void fault_registers(struct cpu *c, const struct fault *f)
   }
 }
 
+// EXT of an error code: the fault is not the program's, but of the event that was being delivered.
+static void set_ext(struct fault *f, const struct event *first)
+{
+  if (first && f->has_error && f->vector != VEC_PF && !first->soft)
+    f->error |= 1;
+}
+
 // SVM: an exception that is intercepted never becomes an event; nor is it combined with what was being
 // delivered (APM2 15.12). #PF leaves CR2 alone, #DB has set DR6. True if the exit was raised.
 static bool fault_intercepted(struct cpu *c, uint8_t vector)
 {
-  const struct fault *f = &c->fault;
+  struct fault *f = &c->fault;
   if (!(c->svm->exception_intercepts >> vector & 1))
     return false;
+  set_ext(f, c->delivering ? &c->event : NULL);
   if (vector == VEC_DB)
     fault_registers(c, f);
   svm_exit(c, VMEXIT_EXCP0 + vector, f->has_error ? f->error : 0, vector == VEC_PF ? f->address : 0);
@@ -375,6 +383,7 @@ static bool fault_intercepted(struct cpu *c, uint8_t vector)
 static bool fault_event(struct cpu *c, const struct event *first, struct event *e)
 {
   struct fault *f = &c->fault;
+  set_ext(f, first);
   *e = (struct event){.type = EVENT_EXCEPTION,
                       .vector = f->vector,
                       .has_error = f->has_error,
@@ -383,8 +392,6 @@ static bool fault_event(struct cpu *c, const struct event *first, struct event *
   fault_registers(c, f);
   if (!first)
     return true;
-  if (f->has_error && f->vector != VEC_PF && !first->soft)
-    e->error |= 1; // EXT
   if (first->type != EVENT_EXCEPTION)
     return true;
   enum fault_class a = fault_class(first->vector), b = fault_class(f->vector);

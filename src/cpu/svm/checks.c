@@ -149,6 +149,7 @@ static bool code64(const struct vmcb *v)
 }
 // APM2 15.20: a reserved type, an exception vector that is none, NMI as an exception, and an exception that
 // the guest's mode does not have (INTO and BOUND are not in 64-bit mode) are illegal.
+#define EXCEPTIONS 0x400f7dfbu // 0 to 19 without NMI, 9 and 15; and #SX
 static bool inject_bad(const struct cpu *c, const struct vmcb *v)
 {
   uint64_t e = v->control.eventinj;
@@ -161,7 +162,8 @@ static bool inject_bad(const struct cpu *c, const struct vmcb *v)
   case EVENT_SOFT:
     return false;
   case EVENT_EXCEPTION:
-    return vector > 31 || vector == VEC_NMI || ((vector == VEC_OF || vector == VEC_BR) && code64(v));
+    return vector > 31 || !(EXCEPTIONS >> vector & 1) ||
+           ((vector == VEC_OF || vector == VEC_BR) && code64(v));
   default:
     return true;
   }

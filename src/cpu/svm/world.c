@@ -270,7 +270,7 @@ static void inject(struct cpu *c, uint64_t e)
   if (ev.type != EVENT_EXCEPTION)
     ev.has_error = false;
   if (ev.type == EVENT_SOFT || (ev.type == EVENT_EXCEPTION && (ev.vector == VEC_BP || ev.vector == VEC_OF))) {
-    ev.soft = ev.type == EVENT_SOFT;
+    ev.soft = true; // the gate's DPL counts
     if (model_has(c->model, FEAT_NRIP_SAVE))
       ip = c->svm->vmcb->control.nrip;
   }
