@@ -232,6 +232,22 @@ static bool wants_input(const struct chardev *c)
   return c->in >= 0 && ((c->mux && c->tty) || chardev_room(c) > 0);
 }
 
+bool chardevs_open(const struct chardevs *s)
+{
+  for (const struct chardev *c = s->first; c; c = c->next)
+    if (c->in >= 0 || c->listen >= 0)
+      return true;
+  return false;
+}
+
+bool chardevs_interactive(const struct chardevs *s)
+{
+  for (const struct chardev *c = s->first; c; c = c->next)
+    if ((c->in >= 0 || c->listen >= 0) && (c->tty || c->kind == CHARDEV_UNIX || c->kind == CHARDEV_PTY))
+      return true;
+  return false;
+}
+
 unsigned chardev_poll_fds(struct chardevs *s, struct pollfd *fds, unsigned max)
 {
   unsigned n = 0;

@@ -100,6 +100,11 @@ size_t chardev_room(const struct chardev *c);
 // A user has room again: delivers what waits for it.
 void chardev_kick(struct chardev *c, int user);
 
+// Whether input may still come from anywhere, and whether it may come from a person or a program at a
+// terminal or a socket, who wait as long as they like.
+bool chardevs_open(const struct chardevs *s);
+bool chardevs_interactive(const struct chardevs *s);
+
 // Flushes all output, then fills in what to wait for (at most max entries); returns the number. Then, after
 // poll(), the same array goes to chardev_poll, which reads what is there.
 unsigned chardev_poll_fds(struct chardevs *s, struct pollfd *fds, unsigned max);

@@ -26,15 +26,15 @@ struct engine {
   struct cpu *running; // the CPU whose slice it is, or NULL
   uint64_t slice_end;  // ns: where the round ends
   uint64_t quantum;    // instructions in a round with several running CPUs
-  // Stop when this many instructions were executed in all; 0: no limit. With a limit, a machine that waits for
-  // what cannot come ends too.
+  // Stop when this many instructions were executed in all; 0: no limit. With a limit, a machine that waits
+  // for what cannot come ends too.
   uint64_t limit;
   bool alone;    // nobody outside can wake the guest
   uint64_t busy; // ns: until when a CPU executed something
   // Idle time is skipped at once only as far as the credit goes, which execution renews and waiting buys.
   bool pace;
   uint64_t credit, wait; // ns
-  uint64_t poll_every; // ns of virtual time between two ENGINE_POLL
+  uint64_t poll_every;   // ns of virtual time between two ENGINE_POLL
   uint64_t next_poll;
   uint32_t ns_shift;
   bool stop;

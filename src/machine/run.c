@@ -59,6 +59,15 @@ static void pace(struct machine *m)
     look_outside(m, lead);
 }
 
+// What the engine may do with idle time. A guest that waits at its prompt skips from one tick of its clock to
+// the next for ever, and a core of the host with it; so when somebody is there to end that, idle time that goes
+// on takes as long as it says, in poll(). The guest cannot tell: its clock jumps in any case.
+static void set_pace(struct machine *m)
+{
+  m->engine.alone = !chardevs_open(&m->chardevs);
+  m->engine.pace = m->config->clock != CLOCK_HOST && chardevs_interactive(&m->chardevs);
+}
+
 static bool finish(struct machine *m, enum machine_end end)
 {
   m->end = end;
@@ -126,6 +135,7 @@ static enum machine_end loop(struct machine *m)
       tie_clocks(m);
       continue;
     }
+    set_pace(m);
     switch (engine_run(&m->engine)) {
     case ENGINE_REQUEST:
       break;
@@ -140,6 +150,12 @@ static enum machine_end loop(struct machine *m)
       if (m->config->clock == CLOCK_HOST)
         pace(m);
       break;
+    case ENGINE_WAIT: {
+      uint64_t from = host_ns();
+      look_outside(m, m->engine.wait);
+      engine_waited(&m->engine, host_ns() - from);
+      break;
+    }
     case ENGINE_LIMIT:
       finish(m, END_LIMIT);
       return m->end;
