@@ -1,0 +1,85 @@
+// What the TLB keeps of nested tables stays until the ASID is flushed by TLB_CONTROL; neither the guest's own
+// flushes nor those of others need to remove it. A nested page fault is not kept, so more rights need no
+// flush. APM2 15.25.10, 15.16.
+#include "stale.h"
+
+static uint64_t argument;
+static void guest_invlpg(void)
+{
+  invlpg(argument);
+  vmmcall();
+}
+static void guest_cr3(void)
+{
+  write_cr3(read_cr3());
+  vmmcall();
+}
+
+static void stale(void)
+{
+  // spots: two pages of guest one, the second one global; the same of guest two
+  spot_count = 0;
+  write_cr4(read_cr4() | CR4_PGE);
+  one = space_new(1, true);
+  two = space_new(2, true);
+  spot_nested(&one, LOCAL, GPA, 0);
+  spot_nested(&one, GLOBAL, GPA + 0x5000, PT_G);
+  spot_nested(&two, LOCAL, GPA, 0);
+  spot_nested(&two, GLOBAL, GPA + 0x5000, PT_G);
+  LEAVES(&one, "oooo", );
+  LEAVES(&one, "oooo", enter(&one, TLB_KEEP));
+  LEAVES(&one, "oooo", write_cr3(read_cr3()));
+  LEAVES(&one, "nnnn", enter(&one, TLB_ALL));
+  if (svm_has(SVM_FLUSH_ASID)) {
+    LEAVES(&one, "nnoo", enter(&one, TLB_ASID));
+    LEAVES(&one, "oonn", enter(&two, TLB_ASID));
+    LEAVES(&one, "nooo", enter(&one, TLB_ASID_NONGLOBAL));
+  }
+  // linear addresses: a processor may drop what belongs to them, and this one does not
+  argument = LOCAL;
+  LEAVES(&one, "oooo", guest(one.v, guest_invlpg));
+  LEAVES(&one, "oooo", guest(one.v, guest_cr3));
+  LEAVES(&one, "oooo", invlpga(LOCAL, 1));
+  // a linear address that is used for the first time finds the same stale page
+  uint64_t *e = tables_entry(&one.guest, VA + 0x9000, 1);
+  *e = GPA | PT_ALL;
+  LEAVES(&one, "oooo", CHECK_EQ(space_peek(&one, VA + 0x9000), 'o'));
+  *e = 0;
+}
+
+static void faults(void)
+{
+  uint64_t page = (uint64_t)page_new();
+  uint64_t *n = tables_entry(&one.nested, GPA + 0x8000, 1);
+  uint64_t va = VA + 0x8000;
+  space_map(&one, va, (GPA + 0x8000) | PT_ALL);
+  regs.bx = 0x1234;
+  *n = 0;
+  CHECK_EQ(space_access(&one, 0, READ, va), X_NPF);
+  *n = page | PT_P | PT_U;
+  CHECK_EQ(run(one.v), X_VMMCALL);
+  CHECK_EQ(space_access(&one, 0, WRITE, va), X_NPF);
+  CHECK_EQ(one.v->exitinfo1, NPF_FINAL | PF_P | PF_W | PF_U);
+  *n |= PT_W;
+  CHECK_EQ(run(one.v), X_VMMCALL);
+  CHECK_EQ(*(uint64_t *)page, 0x1234);
+  // fewer rights do need one
+  *n = page | PT_P | PT_U;
+  regs.bx = 0x5678;
+  CHECK_EQ(space_access(&one, 0, WRITE, va), X_VMMCALL);
+  CHECK_EQ(*(uint64_t *)page, 0x5678);
+  *n = 0;
+  CHECK_EQ(space_peek(&one, va), 0x5678);
+  one.v->tlb_control = flush_guest();
+  CHECK_EQ(space_access(&one, 0, READ, va), X_NPF);
+  one.v->tlb_control = TLB_KEEP;
+  CHECK_EQ(space_access(&one, 0, WRITE, va), X_NPF);
+}
+
+void test(void)
+{
+  svm_on();
+  svm_need(SVM_NP);
+  stale();
+  faults();
+}
