@@ -135,6 +135,7 @@ enum {
   EFER_LMSLE = 1u << 13,
   EFER_FFXSR = 1u << 14,
   EFER_TCE = 1u << 15,
+  EFER_MCOMMIT = 1u << 17,
 };
 
 enum vector {

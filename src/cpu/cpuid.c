@@ -249,7 +249,7 @@ static void cpuid_extended(const struct cpu *c, uint32_t leaf, uint32_t sub, uin
     out[0] = m->phys_bits | (uint32_t)m->linear_bits << 8;
     out[1] = m->word[FW_80000008_EBX];
     out[2] = (cores - 1) | core_bits(c) << 12;
-    out[3] = model_has(m, FEAT_RDPRU) ? 1u << 16 : 0;
+    out[3] = (model_has(m, FEAT_RDPRU) ? 1u << 16 : 0) | (model_has(m, FEAT_INVLPGB) ? INVLPGB_COUNT_MAX : 0);
     break;
   case 0x8000000a:
     if (!model_has(m, FEAT_SVM))

@@ -11,8 +11,6 @@
 #include "cpu/svm/world.h"
 
 #define CR3_NO_FLUSH (1ull << 63)
-#define CR0_KNOWN                                                                                            \
-  (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 static uint16_t current_pcid(const struct cpu *c)
 {
@@ -57,19 +55,20 @@ static bool long_mode_allows(const struct cpu *c, uint64_t cr0)
   return (c->cr4 & CR4_PAE) && !(c->seg[SEG_CS].attr & SEGA_L);
 }
 
+static bool cr0_legal(const struct cpu *c, uint64_t v)
+{
+  if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
+    return false;
+  return !((v ^ c->cr0) & CR0_PG) || long_mode_allows(c, v);
+}
+
 bool cr0_write(struct cpu *c, uint64_t v)
 {
-  if (v >> 32)
+  if (!cr0_legal(c, v))
     return raise_gp(c, 0);
   v = (v & CR0_KNOWN) | CR0_ET;
-  if ((v & CR0_PG) && !(v & CR0_PE))
-    return raise_gp(c, 0);
-  if ((v & CR0_NW) && !(v & CR0_CD))
-    return raise_gp(c, 0);
   uint64_t changed = v ^ c->cr0, efer = c->efer;
   if (changed & CR0_PG) {
-    if (!long_mode_allows(c, v))
-      return raise_gp(c, 0);
     efer &= ~(uint64_t)EFER_LMA;
     if ((v & CR0_PG) && (efer & EFER_LME))
       efer |= EFER_LMA;
@@ -86,15 +85,22 @@ bool cr0_write(struct cpu *c, uint64_t v)
 
 // ---- CR3 ----
 
+static bool cr3_legal(const struct cpu *c, uint64_t v)
+{
+  if (c->cr4 & CR4_PCIDE)
+    v &= ~CR3_NO_FLUSH;
+  return !cpu_long(c) || !(v & ~c->phys_mask);
+}
+
 bool cr3_write(struct cpu *c, uint64_t v)
 {
   bool keep = false;
+  if (!cr3_legal(c, v))
+    return raise_gp(c, 0);
   if (c->cr4 & CR4_PCIDE) {
     keep = v & CR3_NO_FLUSH;
     v &= ~CR3_NO_FLUSH;
   }
-  if (cpu_long(c) && (v & ~c->phys_mask))
-    return raise_gp(c, 0);
   if (pae_paging(c->cr0, c->cr4, c->efer) && !pdpte_load(c, v))
     return raise_gp(c, 0);
   c->cr3 = v;
@@ -144,15 +150,18 @@ uint64_t cr4_allowed(const struct cpu *c)
   return allowed;
 }
 
+static bool cr4_legal(const struct cpu *c, uint64_t v)
+{
+  if ((v & ~cr4_allowed(c)) || (cpu_long(c) && !(v & CR4_PAE)))
+    return false;
+  return !(v & ~c->cr4 & CR4_PCIDE) || (cpu_long(c) && !(c->cr3 & 0xfff));
+}
+
 bool cr4_write(struct cpu *c, uint64_t v)
 {
-  if (v & ~cr4_allowed(c))
+  if (!cr4_legal(c, v))
     return raise_gp(c, 0);
   uint64_t changed = v ^ c->cr4;
-  if (cpu_long(c) && !(v & CR4_PAE))
-    return raise_gp(c, 0);
-  if ((v & changed & CR4_PCIDE) && (!cpu_long(c) || (c->cr3 & 0xfff)))
-    return raise_gp(c, 0);
   if ((changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP)) && pae_paging(c->cr0, v, c->efer) &&
       !pdpte_load(c, c->cr3))
     return raise_gp(c, 0);
@@ -190,6 +199,16 @@ uint64_t cr8_read(const struct cpu *c)
   return c->lapic ? lapic_cr8(c->lapic) : c->cr8;
 }
 
+bool cr_check(struct cpu *c, unsigned n, uint64_t v)
+{
+  bool legal = n == 0   ? cr0_legal(c, v)
+               : n == 3 ? cr3_legal(c, v)
+               : n == 4 ? cr4_legal(c, v)
+               : n == 8 ? !(v & ~0xfull)
+                        : true;
+  return legal || raise_gp(c, 0);
+}
+
 // ---- EFER ----
 
 uint64_t efer_allowed(const struct cpu *c)
@@ -205,6 +224,8 @@ uint64_t efer_allowed(const struct cpu *c)
     allowed |= EFER_SVME;
   if (model_has(c->model, FEAT_FFXSR))
     allowed |= EFER_FFXSR;
+  if (model_has(c->model, FEAT_MCOMMIT))
+    allowed |= EFER_MCOMMIT;
   return allowed;
 }
 

@@ -6,6 +6,12 @@
 
 #include "cpu/cpu.h"
 
+#define CR0_KNOWN                                                                                            \
+  (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+
+// True if a MOV of v to the register, or to CR0 by LMSW, is legal as far as can be told without memory; else
+// #GP was raised. The writes check it too; intercepts come between this and what else may fault (APM2 15.9).
+bool cr_check(struct cpu *c, unsigned n, uint64_t v);
 bool cr0_write(struct cpu *c, uint64_t v);
 bool cr3_write(struct cpu *c, uint64_t v); // bit 63: keep the PCID's entries
 bool cr4_write(struct cpu *c, uint64_t v);

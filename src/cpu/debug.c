@@ -39,7 +39,12 @@ bool debug_has_fetch_breakpoints(const struct cpu *c)
 
 bool debug_check_fetch(struct cpu *c)
 {
-  if (!(c->dr7 & DR7_ENABLED) || (c->sysflags & FL_RF) || !c->gif) // without GIF they are lost. APM2 15.17
+  return !c->gif || debug_check_vmrun(c); // without GIF they are lost. APM2 15.17
+}
+
+bool debug_check_vmrun(struct cpu *c)
+{
+  if (!(c->dr7 & DR7_ENABLED) || (c->sysflags & FL_RF))
     return true;
   uint64_t bits = 0;
   uint64_t la = cpu_code64(c) ? c->ip : seg_wrap(c, c->seg[SEG_CS].base + c->ip);
@@ -144,10 +149,10 @@ bool x_mov_to_dr(struct cpu *c, const struct op *op)
   if (n < 0)
     return false;
   uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
-  if (unlikely(c->guest) && !svm_mov_dr(c, op->reg, true, op->rm / 8))
-    return false;
   if (n >= 6 && v >> 32)
     return raise_gp(c, 0);
+  if (unlikely(c->guest) && !svm_mov_dr(c, op->reg, true, op->rm / 8))
+    return false;
   if (n == 7) {
     debug_set_dr7(c, v);
   } else if (n == 6) {

@@ -117,7 +117,9 @@ const struct feature_row feature_rows[] = {
 
     F("clzero", NULL, CLZERO),
     F("xsaveerptr", NULL, XSAVEERPTR),
+    F("invlpgb", NULL, INVLPGB),
     F("rdpru", NULL, RDPRU),
+    F("mcommit", NULL, MCOMMIT),
     F("wbnoinvd", NULL, WBNOINVD),
     F("ibpb", NULL, IBPB),
     F("ibrs", NULL, IBRS),
@@ -139,6 +141,8 @@ const struct feature_row feature_rows[] = {
     FN("v-vmsave-vmload", NULL, V_VMSAVE_VMLOAD, SVM),
     FN("vgif", NULL, VGIF, SVM),
     FN("v-spec-ctrl", NULL, V_SPEC_CTRL, SVM),
+    FN("host-mce-override", NULL, HOST_MCE_OVERRIDE, SVM),
+    {"tlbi-ctl", NULL, FEAT_TLBI_CTL, 0, {FEAT_SVM, FEAT_INVLPGB}},
     FN("vnmi", NULL, VNMI, SVM),
     FN("gmet", NULL, GMET, NPT),
     FN("rogpt", NULL, ROGPT, NPT),

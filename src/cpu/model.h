@@ -172,6 +172,8 @@ enum feature {
   FEAT_NONE = 0xffff,
 };
 
+#define INVLPGB_COUNT_MAX 7 // pages after the first that one INVLPGB takes: CPUID 8000_0008h EDX[15:0]
+
 // XCR0 bits.
 enum { XCR0_X87 = 1u << 0, XCR0_SSE = 1u << 1, XCR0_AVX = 1u << 2, XCR0_PKRU = 1u << 9 };
 

@@ -49,9 +49,12 @@ bool x_wrmsr(struct cpu *c, const struct op *op)
 {
   if (unlikely(c->guest) && !svm_msr(c, c->r[RCX], true))
     return false;
-  if (msr_write(c, c->r[RCX], c->r[RDX] << 32 | (uint32_t)c->r[RAX]))
-    return true;
-  return c->faulted ? false : raise_gp(c, 0);
+  uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
+  if (!msr_write(c, c->r[RCX], v))
+    return c->faulted ? false : raise_gp(c, 0);
+  if (unlikely(c->guest) && (uint32_t)c->r[RCX] == MSR_EFER)
+    return svm_write_trap(c, VMEXIT_EFER_WRITE_TRAP, v);
+  return true;
 }
 
 // What the running program sees of the time stamp counter.
@@ -99,6 +102,8 @@ bool x_rdpmc(struct cpu *c, const struct op *op)
   uint32_t n = c->r[RCX];
   if ((c->cpl && !(c->cr4 & CR4_PCE)) || n > 3)
     return raise_gp(c, 0);
+  if (SVM_INTERCEPTED(c, VMEXIT_RDPMC))
+    return svm_exit(c, VMEXIT_RDPMC, 0, 0);
   set_edx_eax(c, perfctr_value(c, n));
   return true;
 }
@@ -108,6 +113,8 @@ bool x_rdpru(struct cpu *c, const struct op *op)
   uint32_t n = c->r[RCX];
   if (tsc_forbidden(c))
     return raise_ud(c);
+  if (SVM_INTERCEPTED(c, VMEXIT_RDPRU))
+    return svm_exit(c, VMEXIT_RDPRU, 0, 0);
   set_edx_eax(c, n < 2 ? perfctr_fixed_read(c, n) : 0);
   cpu_set_arith(c, n < 2 ? FL_CF : 0);
   return true;
@@ -126,6 +133,8 @@ static bool monitor(struct cpu *c, const struct op *op)
   uint64_t byte;
   if (!op_load(c, op, la, 1, &byte)) // as a load of one byte it may fault, and sets the accessed bit
     return false;
+  if (SVM_INTERCEPTED(c, VMEXIT_MONITOR))
+    return svm_exit(c, VMEXIT_MONITOR, 0, 0);
   c->monitor_armed = false;
   uint8_t *p = mem_ptr(c, op, la, 1, false);
   if (c->faulted)
@@ -145,10 +154,13 @@ static bool monitor(struct cpu *c, const struct op *op)
 
 static bool mwait(struct cpu *c, uint32_t extensions)
 {
-  if (SVM_INTERCEPTED(c, VMEXIT_MWAIT_CONDITIONAL) && c->monitor_armed)
-    return svm_exit(c, VMEXIT_MWAIT_CONDITIONAL, 0, 0);
   if ((uint32_t)c->r[RCX] & ~extensions)
     return raise_gp(c, 0);
+  // The conditional intercept is for those that would wait.
+  if (SVM_INTERCEPTED(c, VMEXIT_MWAIT_CONDITIONAL) && c->monitor_armed)
+    return svm_exit(c, VMEXIT_MWAIT_CONDITIONAL, 0, 0);
+  if (SVM_INTERCEPTED(c, VMEXIT_MWAIT))
+    return svm_exit(c, VMEXIT_MWAIT, 0, 0);
   if (!c->monitor_armed)
     return true;
   c->mwait_break = c->r[RCX] & 1;
@@ -184,6 +196,17 @@ bool x_mwait(struct cpu *c, const struct op *op)
 bool x_mwaitx(struct cpu *c, const struct op *op)
 {
   return mwait(c, 3);
+}
+
+// Stores reach memory at once, and none was lost.
+bool x_mcommit(struct cpu *c, const struct op *op)
+{
+  if (!(c->efer & EFER_MCOMMIT))
+    return raise_ud(c);
+  if (SVM_INTERCEPTED(c, VMEXIT_MCOMMIT))
+    return svm_exit(c, VMEXIT_MCOMMIT, 0, 0);
+  cpu_set_arith(c, 0);
+  return true;
 }
 
 bool x_pause(struct cpu *c, const struct op *op)

@@ -17,6 +17,7 @@ bool x_monitor(struct cpu *c, const struct op *op);
 bool x_monitorx(struct cpu *c, const struct op *op);
 bool x_mwait(struct cpu *c, const struct op *op);
 bool x_mwaitx(struct cpu *c, const struct op *op);
+bool x_mcommit(struct cpu *c, const struct op *op);
 bool x_pause(struct cpu *c, const struct op *op);
 bool x_rdrand(struct cpu *c, const struct op *op);
 bool x_ud(struct cpu *c, const struct op *op);

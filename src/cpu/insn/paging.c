@@ -23,8 +23,10 @@ bool x_mov_to_cr(struct cpu *c, const struct op *op)
 {
   uint64_t v = reg_get(c, op->rm, cpu_code64(c) ? 3 : 2);
   unsigned n = cr_number(c, op);
-  if (unlikely(c->guest) && (!svm_mov_cr(c, n, true, op->rm / 8) ||
-                             (n == 0 && !svm_cr0_selective(c, v, CR0_TS | CR0_MP, 1ull << 63 | op->rm / 8))))
+  if (n > 4 ? n != 8 : n == 1)
+    return raise_ud(c);
+  if (unlikely(c->guest) && (!cr_check(c, n, v) || !svm_mov_cr(c, n, true, op->rm / 8) ||
+                             (n == 0 && !svm_cr0_selective(c, v, op->rm / 8))))
     return false;
   bool done;
   switch (n) {
@@ -41,11 +43,8 @@ bool x_mov_to_cr(struct cpu *c, const struct op *op)
   case 4:
     done = cr4_write(c, v);
     break;
-  case 8:
-    done = cr8_write(c, v);
-    break;
   default:
-    return raise_ud(c);
+    done = cr8_write(c, v);
   }
   if (unlikely(c->guest) && done)
     return svm_write_trap(c, VMEXIT_CR0_WRITE_TRAP + n, v);
@@ -56,6 +55,8 @@ bool x_mov_from_cr(struct cpu *c, const struct op *op)
 {
   uint64_t v;
   unsigned n = cr_number(c, op);
+  if (n > 4 ? n != 8 : n == 1)
+    return raise_ud(c);
   if (unlikely(c->guest) && !svm_mov_cr(c, n, false, op->rm / 8))
     return false;
   switch (n) {
@@ -71,11 +72,8 @@ bool x_mov_from_cr(struct cpu *c, const struct op *op)
   case 4:
     v = c->cr4;
     break;
-  case 8:
-    v = cr8_read(c);
-    break;
   default:
-    return raise_ud(c);
+    v = cr8_read(c);
   }
   reg_set(c, op->rm, cpu_code64(c) ? 3 : 2, v);
   return true;
@@ -86,17 +84,15 @@ bool x_mov_from_cr(struct cpu *c, const struct op *op)
 bool x_lmsw(struct cpu *c, const struct op *op)
 {
   uint64_t v;
+  if (unlikely(c->guest) && !svm_lmsw(c)) // before the operand is read
+    return false;
   if (!rm_get(c, op, 1, &v))
     return false;
   // PE can be set but not cleared.
   v = (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) | (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS));
-  if (unlikely(c->guest)) {
-    if (c->svm->cr_intercepts >> 16 & 1)
-      return svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
-    if (!svm_cr0_selective(c, v, 0, 0))
-      return false;
-  }
-  return cr0_write(c, v);
+  if (!cr0_write(c, v))
+    return false;
+  return !unlikely(c->guest) || svm_write_trap(c, VMEXIT_CR0_WRITE_TRAP, v);
 }
 
 bool x_smsw(struct cpu *c, const struct op *op)
@@ -110,11 +106,11 @@ bool x_smsw(struct cpu *c, const struct op *op)
 
 bool x_clts(struct cpu *c, const struct op *op)
 {
-  if (unlikely(c->guest) && (c->svm->cr_intercepts >> 16 & 1))
-    return svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
+  if (unlikely(c->guest) && !svm_clts(c))
+    return false;
   c->cr0 &= ~(uint64_t)CR0_TS;
   cpu_changed(c);
-  return true;
+  return !unlikely(c->guest) || svm_write_trap(c, VMEXIT_CR0_WRITE_TRAP, c->cr0);
 }
 
 // ---- TLB ----
@@ -186,6 +182,83 @@ bool x_invpcid(struct cpu *c, const struct op *op)
     tlb_flush_linear(c, false);
   }
   return true;
+}
+
+// ---- broadcast ----
+
+enum { // of rAX
+  PGB_VA = 1,
+  PGB_PCID = 2,
+  PGB_ASID = 4,
+  PGB_GLOBAL = 8,
+  PGB_FINAL = 16, // only last levels: there are no others
+  PGB_RESERVED = 0xfe0,
+};
+#define PGB_LARGE (1u << 31) // of ECX: pages of 2 MB
+
+// In a guest only with leave of the VMCB, and then for its own ASID.
+static bool broadcast_undefined(const struct cpu *c)
+{
+  return c->guest && !c->svm->invlpgb;
+}
+
+static bool invlpgb_illegal(const struct cpu *c, uint64_t rax)
+{
+  uint32_t ecx = REG32(c, RCX * 8), edx = REG32(c, RDX * 8);
+  return (rax & PGB_RESERVED) || (ecx & 0xffff) > INVLPGB_COUNT_MAX || (ecx & ~(PGB_LARGE | 0xffff)) ||
+         edx >> 28 || (!c->guest && (rax & PGB_ASID) && (edx & 0xffff) >= c->model->asids) ||
+         ((rax & PGB_PCID) && (edx >> 16) && !(c->cr4 & CR4_PCIDE));
+}
+
+// More may be removed than is asked for: all of an ASID instead of a PCID's part of it.
+static void invlpgb_on(struct cpu *c, uint64_t rax, uint32_t ecx, uint16_t asid, bool all_asids)
+{
+  if (all_asids) {
+    tlb_flush_all(c);
+    return;
+  }
+  if (!(rax & PGB_VA)) {
+    if (rax & PGB_GLOBAL)
+      tlb_flush_asid(c, asid);
+    else
+      tlb_flush_asid_nonglobal(c, asid);
+    return;
+  }
+  uint64_t step = ecx & PGB_LARGE ? 1 << 21 : 1 << 12;
+  for (unsigned i = 0; i <= (ecx & 0xffff); i++) {
+    uint64_t la = (rax & ~0xfffull) + i * step;
+    if (canonical(la))
+      tlb_flush_page_asid(c, la, asid);
+  }
+}
+
+// The others have done it before the next instruction: TLBSYNC has nothing to wait for.
+bool x_invlpgb(struct cpu *c, const struct op *op)
+{
+  uint64_t rax = reg_get(c, RAX * 8, op->asz);
+  if (c->cpl != 0)
+    return raise_gp(c, 0);
+  bool illegal = broadcast_undefined(c) || invlpgb_illegal(c, rax);
+  if (SVM_INTERCEPTED(c, VMEXIT_INVLPGB))
+    return svm_exit(c, VMEXIT_INVLPGB, 0, 0);
+  if (illegal && SVM_INTERCEPTED(c, VMEXIT_INVLPGB_ILLEGAL))
+    return svm_exit(c, VMEXIT_INVLPGB_ILLEGAL, 0, 0);
+  if (illegal)
+    return broadcast_undefined(c) ? raise_ud(c) : raise_gp(c, 0);
+  uint16_t asid = c->guest ? c->svm->asid : REG32(c, RDX * 8) & 0xffff;
+  for (unsigned i = 0; i < c->cpus; i++)
+    if (c->all[i])
+      invlpgb_on(c->all[i], rax, REG32(c, RCX * 8), asid, !c->guest && !(rax & PGB_ASID));
+  return true;
+}
+
+bool x_tlbsync(struct cpu *c, const struct op *op)
+{
+  if (broadcast_undefined(c))
+    return raise_ud(c);
+  if (c->cpl != 0)
+    return raise_gp(c, 0);
+  return !SVM_INTERCEPTED(c, VMEXIT_TLBSYNC) || svm_exit(c, VMEXIT_TLBSYNC, 0, 0);
 }
 
 // ---- caches ----

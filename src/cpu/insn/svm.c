@@ -1,25 +1,27 @@
 // VMRUN VMLOAD VMSAVE VMMCALL STGI CLGI SKINIT. APM2 15.5 to 15.17; APM3
 // chapter 4.
 //
-// The order of checks: #UD without EFER.SVME or outside of protected mode, #GP at CPL above 0, the intercept,
-// then what is wrong with the operand.
+// The order of checks: #UD without EFER.SVME or outside of protected mode, #GP at CPL above 0 and for an
+// address that no VMCB can have, then the intercept (APM2 15.9).
 #include "cpu/insn/svm.h"
 
+#include "cpu/except.h"
 #include "cpu/mem.h"
 #include "cpu/mmu.h"
 #include "cpu/model.h"
 #include "cpu/svm/skinit.h"
 #include "cpu/svm/world.h"
 
-static bool allowed(struct cpu *c, enum vmexit code)
+static bool privileged(struct cpu *c)
 {
   if (!(c->efer & EFER_SVME) || !cpu_protected(c) || !model_has(c->model, FEAT_SVM))
     return raise_ud(c);
-  if (c->cpl != 0)
-    return raise_gp(c, 0);
-  if (SVM_INTERCEPTED(c, code))
-    return svm_exit(c, code, 0, 0);
-  return true;
+  return c->cpl == 0 || raise_gp(c, 0);
+}
+
+static bool not_intercepted(struct cpu *c, enum vmexit code)
+{
+  return !SVM_INTERCEPTED(c, code) || svm_exit(c, code, 0, 0);
 }
 
 // rAX as a VMCB's address: #GP if it is not aligned or beyond physical memory.
@@ -32,7 +34,9 @@ static bool vmcb_address(struct cpu *c, const struct op *op, uint64_t *pa)
 bool x_vmrun(struct cpu *c, const struct op *op)
 {
   uint64_t pa;
-  if (!allowed(c, VMEXIT_VMRUN) || !vmcb_address(c, op, &pa))
+  if (!c->gif && !debug_check_vmrun(c))
+    return false;
+  if (!privileged(c) || !vmcb_address(c, op, &pa) || !not_intercepted(c, VMEXIT_VMRUN))
     return false;
   return svm_vmrun(c, pa);
 }
@@ -67,7 +71,7 @@ bool x_stgi(struct cpu *c, const struct op *op)
 
 bool x_clgi(struct cpu *c, const struct op *op)
 {
-  if (!allowed(c, VMEXIT_CLGI))
+  if (!privileged(c) || !not_intercepted(c, VMEXIT_CLGI))
     return false;
   if (c->guest && c->svm->vgif)
     c->svm->vintr &= ~VINTR_GIF;
@@ -131,7 +135,8 @@ static void segment(struct cpu *c, uint64_t pa, unsigned off, struct seg *s, boo
 static bool load_or_save(struct cpu *c, const struct op *op, bool save)
 {
   uint64_t pa;
-  if (!vmcb_address(c, op, &pa))
+  if (!privileged(c) || !vmcb_address(c, op, &pa) ||
+      !not_intercepted(c, save ? VMEXIT_VMSAVE : VMEXIT_VMLOAD))
     return false;
   // Not intercepted in a guest: the operand is guest-physical if that is virtualized (APM2 15.33.1), else
   // real.
@@ -156,10 +161,10 @@ static bool load_or_save(struct cpu *c, const struct op *op, bool save)
 
 bool x_vmload(struct cpu *c, const struct op *op)
 {
-  return allowed(c, VMEXIT_VMLOAD) && load_or_save(c, op, false);
+  return load_or_save(c, op, false);
 }
 
 bool x_vmsave(struct cpu *c, const struct op *op)
 {
-  return allowed(c, VMEXIT_VMSAVE) && load_or_save(c, op, true);
+  return load_or_save(c, op, true);
 }

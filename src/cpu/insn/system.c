@@ -3,6 +3,7 @@
 
 #include "cpu/mem.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 
 // ---- segment registers ----
 
@@ -112,16 +113,19 @@ static bool load_table(struct cpu *c, const struct op *op, struct dtable *t)
   return true;
 }
 
-static bool umip(struct cpu *c)
+// UMIP's #GP, then the intercept, both before memory is accessed.
+static bool may_store(struct cpu *c, enum vmexit code)
 {
-  return c->cpl == 0 || !(c->cr4 & CR4_UMIP) || raise_gp(c, 0);
+  if (c->cpl != 0 && (c->cr4 & CR4_UMIP))
+    return raise_gp(c, 0);
+  return !SVM_INTERCEPTED(c, code) || svm_exit(c, code, 0, 0);
 }
 
-static bool store_table(struct cpu *c, const struct op *op, const struct dtable *t)
+static bool store_table(struct cpu *c, const struct op *op, const struct dtable *t, enum vmexit code)
 {
   unsigned size = cpu_code64(c) ? 10 : 6;
   uint8_t b[10];
-  if (!umip(c))
+  if (!may_store(c, code))
     return false;
   memcpy(b, &t->limit, 2);
   memcpy(b + 2, &t->base, 8);
@@ -139,11 +143,11 @@ bool x_lidt(struct cpu *c, const struct op *op)
 }
 bool x_sgdt(struct cpu *c, const struct op *op)
 {
-  return store_table(c, op, &c->gdtr);
+  return store_table(c, op, &c->gdtr, VMEXIT_GDTR_READ);
 }
 bool x_sidt(struct cpu *c, const struct op *op)
 {
-  return store_table(c, op, &c->idtr);
+  return store_table(c, op, &c->idtr, VMEXIT_IDTR_READ);
 }
 
 bool x_lldt(struct cpu *c, const struct op *op)
@@ -160,12 +164,12 @@ bool x_ltr(struct cpu *c, const struct op *op)
 
 bool x_sldt(struct cpu *c, const struct op *op)
 {
-  return umip(c) && rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->ldtr.sel);
+  return may_store(c, VMEXIT_LDTR_READ) && rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->ldtr.sel);
 }
 
 bool x_str(struct cpu *c, const struct op *op)
 {
-  return umip(c) && rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->tr.sel);
+  return may_store(c, VMEXIT_TR_READ) && rm_set(c, op, op->flags & OPF_MEM ? 1 : op->osz, c->tr.sel);
 }
 
 // ---- looking at descriptors ----

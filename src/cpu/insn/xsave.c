@@ -8,6 +8,7 @@
 #include "cpu/insn/fpstate.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
+#include "cpu/svm/svm.h"
 
 enum { LEGACY = 512, HEADER = 64, EXTENDED = LEGACY + HEADER };
 #define COMPACTED (1ull << 63)
@@ -289,6 +290,8 @@ bool x_xsetbv(struct cpu *c, const struct op *op)
   uint64_t v = (uint64_t)(uint32_t)c->r[RDX] << 32 | (uint32_t)c->r[RAX];
   if (!(c->cr4 & CR4_OSXSAVE))
     return raise_ud(c);
+  if (SVM_INTERCEPTED(c, VMEXIT_XSETBV)) // before all #GP, that of the privilege level too (APM2 15.9)
+    return svm_exit(c, VMEXIT_XSETBV, 0, 0);
   if (c->cpl != 0 || (uint32_t)c->r[RCX] != 0 || !(v & XCR0_X87) || ((v & XCR0_AVX) && !(v & XCR0_SSE)) ||
       !c->model || (v & ~c->model->xcr0))
     return raise_gp(c, 0);

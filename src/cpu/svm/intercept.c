@@ -1,6 +1,7 @@
 // Intercepts with conditions of their own; see intercept.h.
 #include "cpu/svm/intercept.h"
 
+#include "cpu/cr.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
 
@@ -16,11 +17,23 @@ bool svm_mov_cr(struct cpu *c, unsigned n, bool write, unsigned gpr)
   return svm_exit(c, (write ? VMEXIT_CR0_WRITE : VMEXIT_CR0_READ) + n, assist(c, gpr), 0);
 }
 
-bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t ignored, uint64_t info)
+bool svm_cr0_selective(struct cpu *c, uint64_t value, unsigned gpr)
 {
-  if (!svm_intercepts(c->svm, VMEXIT_CR0_SEL_WRITE) || !((value ^ c->cr0) & ~ignored))
+  uint64_t changed = (value ^ c->cr0) & CR0_KNOWN & ~(uint64_t)(CR0_TS | CR0_MP | CR0_ET);
+  if (!svm_intercepts(c->svm, VMEXIT_CR0_SEL_WRITE) || !changed)
     return true;
-  return svm_exit(c, VMEXIT_CR0_SEL_WRITE, info, 0);
+  return svm_exit(c, VMEXIT_CR0_SEL_WRITE, assist(c, gpr), 0);
+}
+
+bool svm_clts(struct cpu *c)
+{
+  return !(c->svm->cr_intercepts >> 16 & 1) || svm_exit(c, VMEXIT_CR0_WRITE, 0, 0);
+}
+
+bool svm_lmsw(struct cpu *c)
+{
+  return svm_clts(c) &&
+         (!svm_intercepts(c->svm, VMEXIT_CR0_SEL_WRITE) || svm_exit(c, VMEXIT_CR0_SEL_WRITE, 0, 0));
 }
 
 bool svm_mov_dr(struct cpu *c, unsigned n, bool write, unsigned gpr)
@@ -104,7 +117,6 @@ bool svm_write_trap(struct cpu *c, enum vmexit code, uint64_t value)
 {
   if (!svm_intercepts(c->svm, code))
     return true;
-  c->ip = c->next_ip; // a trap: the instruction is done
   return svm_exit(c, code, value, 0);
 }
 

@@ -9,9 +9,11 @@
 
 // MOV CR: n is the control register, gpr the number of the general register (decode assist).
 bool svm_mov_cr(struct cpu *c, unsigned n, bool write, unsigned gpr);
-// A write to CR0 by MOV or LMSW, after svm_mov_cr: the selective intercept, for a change of any bit but
-// `ignored` (MOV: TS and MP; LMSW: none). info: EXITINFO1.
-bool svm_cr0_selective(struct cpu *c, uint64_t value, uint64_t ignored, uint64_t info);
+// MOV to CR0, after svm_mov_cr: the selective intercept, for a change of any bit but TS and MP.
+bool svm_cr0_selective(struct cpu *c, uint64_t value, unsigned gpr);
+// LMSW and CLTS write CR0 too; the selective intercept takes any LMSW and no CLTS.
+bool svm_lmsw(struct cpu *c);
+bool svm_clts(struct cpu *c);
 bool svm_mov_dr(struct cpu *c, unsigned n, bool write, unsigned gpr);
 // IN, OUT, INS, OUTS. size in bytes.
 bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in, bool string);

@@ -241,14 +241,16 @@ static void fold(struct cpu *c, const struct vmcb *v, uint32_t stale)
     s->np = k->np_control & NP_ENABLE;
     s->np_gmet = s->np && (k->np_control & NP_GMET) && model_has(c->model, FEAT_GMET);
     s->np_rogpt = s->np && (k->np_control & NP_ROGPT) && model_has(c->model, FEAT_ROGPT);
-    s->invlpgb = (k->np_control & NP_INVLPGB) && model_has(c->model, FEAT_INVLPGB);
+    s->invlpgb = (k->np_control & NP_INVLPGB) && model_has(c->model, FEAT_TLBI_CTL);
     s->ncr3 = k->n_cr3 & ~0x1full;
   }
   s->vintr = k->vintr;
   s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
   s->vnmi = (k->vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI);
   s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
-  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
+  // c->efer is the host's still: it must be in long mode (APM2 15.33.1).
+  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && (c->efer & EFER_LMA) &&
+                   model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
   s->pause_left = s->pause_count;
   s->pause_last = 0;
 }
@@ -431,6 +433,8 @@ void svm_vmexit(struct cpu *c)
   s->count.guest_instructions = svm_guest_instructions(c);
   s->count.guest_since = SVM_NOT_IN_GUEST;
   counted_exit(s, s->exitcode);
+  if (s->exitcode >= VMEXIT_EFER_WRITE_TRAP && s->exitcode < VMEXIT_CR0_WRITE_TRAP + 16)
+    c->ip = c->next_ip; // a trap: the instruction is done
   // A virtual NMI whose delivery ended so has not been taken. APM2 15.21.10
   if (c->delivering && c->event.type == EVENT_NMI && s->vnmi)
     s->vintr &= ~VINTR_NMI_MASK;

@@ -62,6 +62,7 @@ static void tables(struct bed *b)
   bed_put(b, BED_GDT + 0x18, 0x00affb000000ffff, 8);
   bed_put(b, BED_GDT + 0x20, 0x00cff3000000ffff, 8);
   bed_put(b, BED_TSS + 4, BED_STACK - 0x800, 8);
+  bed_put(b, BED_TSS + 0x66, 0xffff, 2); // no map of ports
   memset(b->ram.mem + BED_MSRPM, 0xff, 0x2000);
   memset(b->ram.mem + BED_IOPM, 0xff, 0x3000);
   bed_put(b, BED_HOST, 0xf4d8010f, 4); // vmrun; hlt
