@@ -102,6 +102,14 @@ void vmcb_entry(struct vmcb *v, void (*fn)(void))
   v->rsp = (uint64_t)guest_stack + sizeof guest_stack - 8; // as after a CALL
 }
 
+void vmcb_privileged(struct vmcb *v)
+{
+  flat(&v->cs, K_CODE, 0xa9b);
+  flat(&v->ss, K_DATA, 0xc93);
+  v->cpl = 0;
+  v->rflags = 2;
+}
+
 static void unpaged(struct vmcb *v, const void *code)
 {
   v->efer = EFER_SVME;

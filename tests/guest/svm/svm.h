@@ -60,6 +60,7 @@ extern uint8_t guest_stack[16384];
 // map differently take their own ASIDs). Both permission maps are there and let everything pass.
 struct vmcb *vmcb_new(void);
 void vmcb_entry(struct vmcb *v, void (*fn)(void)); // RIP, and RSP at the top of guest_stack
+void vmcb_privileged(struct vmcb *v);              // 64-bit code of privilege 0 again, flags cleared
 // Turns it into one without paging: 32-bit or 16-bit protected mode (flat; with the descriptors of svm.S's
 // own GDT if it loads segments), or real mode with CS at the code: then labels are relative to it. No IDT.
 void vmcb_protected32(struct vmcb *v, const void *code);
