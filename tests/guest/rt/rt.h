@@ -300,6 +300,8 @@ void real(const void *code, unsigned size, struct real_regs *r);
 #endif
 
 #ifdef __x86_64__
+// The multiboot information; where its bit 2 is set, the command line's address is at 16.
+extern uint32_t rt_multiboot;
 // Starts the processor with this APIC ID at fn, on a stack of its own and with this IDT, GDT and CR3. It may
 // call CHECK, but not TRY.
 void ap_start(unsigned apic_id, void (*fn)(void));

@@ -8,6 +8,7 @@
         .globl rt_start
 rt_start:
         cld
+        mov %ebx, rt_multiboot
         mov $rt_stack_top, %esp
         // PML4[0] -> PDPT[0..3] -> 2048 pages of 2 MB; the one at 4 MB is for privilege 3 too
         movl $pdpt + 7, pml4
@@ -146,6 +147,9 @@ user:   push $0x23
         iretq
 
         .data
+        .globl rt_multiboot
+        .align 4
+rt_multiboot: .long 0
         .align 16
         .globl gdt
 gdt:    .quad 0
