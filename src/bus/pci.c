@@ -221,6 +221,7 @@ bool pci_add(struct pci_bus *pb, struct pci_func *f, uint8_t device, uint8_t fun
   f->config[PCI_INTERRUPT_PIN] = pin;
   f->dma.requester = (uint16_t)(pb->number << 8 | f->devfn);
   f->dma.node = pb->node;
+  f->dma.unit = device; // HyperTransport: what is on a chain has its unit ID as its device number
   pb->func[f->devfn] = f;
   // Function 0 says whether there are more.
   struct pci_func *first = pb->func[device << 3];
@@ -292,6 +293,11 @@ uint32_t pci_config_read(struct pci_bus *buses, uint8_t bus, uint8_t devfn, unsi
 {
   struct pci_func *f = find(buses, bus, devfn);
   uint32_t v = size >= 4 ? UINT32_MAX : (1u << (8 * size)) - 1;
+  if (f && f->extended && off >= sizeof f->config && off < 4096 && size <= 4096 - off && size <= 4) {
+    v = 0;
+    memcpy(&v, f->extended + (off - sizeof f->config), size);
+    return v;
+  }
   if (!f || off >= sizeof f->config || size > sizeof f->config - off || size > 4)
     return v;
   if (f->config_read)

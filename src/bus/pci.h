@@ -56,10 +56,11 @@ struct pci_func {
   struct pci_bus *bus;
   uint8_t devfn; // device << 3 | function
   uint8_t config[256];
-  uint8_t wmask[256];    // bits that software can write
-  uint8_t w1cmask[256];  // bits that software clears by writing 1
-  uint8_t cap_size[64];  // of the capability that begins at 4 * index
-  struct pci_bar bar[7]; // 6: expansion ROM
+  const uint8_t *extended; // configuration space from 100h to FFFh, read-only; NULL: there is none
+  uint8_t wmask[256];      // bits that software can write
+  uint8_t w1cmask[256];    // bits that software clears by writing 1
+  uint8_t cap_size[64];    // of the capability that begins at 4 * index
+  struct pci_bar bar[7];   // 6: expansion ROM
   void *dev;
   // Optional: called after a configuration write took effect / before a read (to refresh config[]).
   void (*config_written)(struct pci_func *f, unsigned off, unsigned size);
@@ -133,8 +134,8 @@ bool pci_msix_enabled(const struct pci_func *f);
 // Sends vector n as a memory write through the function's DMA port; masked MSI-X vectors become pending.
 void pci_msi(struct pci_func *f, unsigned n);
 
-// Configuration accesses, size 1, 2 or 4, naturally aligned. A function that is not there reads all
-// ones. `buses` is a list of root buses.
+// Configuration accesses, size 1, 2 or 4, naturally aligned. A function or a register that is not there
+// reads all ones. `buses` is a list of root buses.
 uint32_t pci_config_read(struct pci_bus *buses, uint8_t bus, uint8_t devfn, unsigned off, unsigned size);
 void pci_config_write(struct pci_bus *buses, uint8_t bus, uint8_t devfn, unsigned off, unsigned size,
                       uint32_t value);

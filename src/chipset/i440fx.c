@@ -129,14 +129,17 @@ static void config_written(struct pci_func *f, unsigned off, unsigned size)
     update_smram(h);
 }
 
-// Whether CF8h holds the address of a register, and which. Bits 27:24, the extended registers of later
-// parts, name nothing here.
-static bool decode(const struct i440fx *h, unsigned port, uint8_t *bus, uint8_t *devfn, unsigned *off)
+// Whether CF8h holds the address of a register, and which.
+static bool decode(const struct i440fx *h, unsigned port, const struct txn *t, uint8_t *bus, uint8_t *devfn,
+                   unsigned *off)
 {
   *bus = (uint8_t)(h->address >> 16);
   *devfn = (uint8_t)(h->address >> 8);
-  *off = (h->address & 0xfc) | (port & 3);
-  return (h->address & 0x80000000u) && !(h->address & 0x7f000000u);
+  *off = (h->address & 0xfc) | (port & 3) | (h->address >> 24 & 15) << 8;
+  if (!(h->address & 0x80000000u) || (h->address & 0x70000000u) ||
+      (*off > 0xff && (!h->extended || !h->extended(h->gate_arg, t))))
+    return false;
+  return !h->reaches || h->reaches(h->gate_arg, t, *bus, *devfn);
 }
 
 static uint64_t ports_read(void *dev, uint64_t off, unsigned size, const struct txn *t)
@@ -151,8 +154,8 @@ static uint64_t ports_read(void *dev, uint64_t off, unsigned size, const struct 
       return h->reset_control_read(h->reset_control_arg);
     return UINT64_MAX;
   }
-  return decode(h, (unsigned)off, &bus, &devfn, &reg) ? pci_config_read(h->buses, bus, devfn, reg, size)
-                                                      : UINT64_MAX;
+  return decode(h, (unsigned)off, t, &bus, &devfn, &reg) ? pci_config_read(h->buses, bus, devfn, reg, size)
+                                                         : UINT64_MAX;
 }
 
 static void ports_write(void *dev, uint64_t off, unsigned size, uint64_t value, const struct txn *t)
@@ -165,7 +168,7 @@ static void ports_write(void *dev, uint64_t off, unsigned size, uint64_t value, 
       h->address = (uint32_t)value & ~3u;
     else if (off == 1 && size == 1 && h->reset_control_write)
       h->reset_control_write(h->reset_control_arg, (uint8_t)value);
-  } else if (decode(h, (unsigned)off, &bus, &devfn, &reg)) {
+  } else if (decode(h, (unsigned)off, t, &bus, &devfn, &reg)) {
     pci_config_write(h->buses, bus, devfn, reg, size, (uint32_t)value);
   }
 }

@@ -37,6 +37,11 @@ struct i440fx {
   uint8_t (*reset_control_read)(void *arg);
   void (*reset_control_write)(void *arg, uint8_t v);
   void *reset_control_arg;
+  // Whether a configuration access gets to its function, and whether CF8h has register bits 11:8 in 27:24.
+  // NULL: always, never.
+  bool (*reaches)(void *arg, const struct txn *t, uint8_t bus, uint8_t devfn);
+  bool (*extended)(void *arg, const struct txn *t);
+  void *gate_arg;
 };
 
 // Puts itself at 00:00.0 of pb. rom_off RAM_NONE: no BIOS; otherwise the last 128 KB of the image (or all

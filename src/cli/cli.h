@@ -38,6 +38,9 @@ void cli_help(FILE *out);
 // ---- options_machine.c ----
 bool take_m(struct cli *c, const char *value, struct err *e);
 bool take_smp(struct cli *c, const char *value, struct err *e);
+bool take_node(struct cli *c, const char *value, struct err *e);
+bool take_numa(struct cli *c, const char *value, struct err *e);
+bool take_link(struct cli *c, const char *value, struct err *e);
 bool take_cpu(struct cli *c, const char *value, struct err *e);
 bool take_machine(struct cli *c, const char *value, struct err *e);
 bool take_accel(struct cli *c, const char *value, struct err *e);

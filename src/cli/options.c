@@ -76,7 +76,11 @@ const struct option options[] = {
     {"machine", "pc[,PROP=VALUE...]", take_machine, "the board; -machine help"},
     {"M", "pc[,PROP=VALUE...]", take_machine, NULL},
     {"cpu", "MODEL[,+FEATURE][,-FEATURE]", take_cpu, "the processor; -cpu help"},
-    {"smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", take_smp, "number of CPUs, at most 16"},
+    {"smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T][,nodes=N]", take_smp,
+     "number of CPUs, at most 16, on 1 to 8 nodes"},
+    {"node", "[cpus=]A[-B],mem=SIZE", take_node, "a node with these CPUs and so much memory; repeated"},
+    {"numa", "node[,nodeid=N][,cpus=A[-B]][,mem=SIZE]", take_numa, "the same, as QEMU spells it"},
+    {"link", "A-B", take_link, "a HyperTransport link between two nodes; repeated (full mesh, or ring)"},
     {"m", "[size=]MEGS", take_m, "memory, in MB or with a suffix K, M, G (128M)"},
     {"accel", "NAME", take_accel, "accepted: there is one way to run"},
     {"kernel", "FILE", take_kernel, "start this kernel without a BIOS: bzImage, multiboot, PVH or ELF"},
@@ -186,6 +190,8 @@ bool cli_parse(struct cli *c, int argc, char **argv, struct err *e)
   const struct config *k = &c->config;
   if (c->done)
     return true;
+  if (!config_nodes(&c->config, e))
+    return false;
   if (!k->kernel && (k->initrd || k->append))
     return err_set(e, "%s: only with -kernel", k->initrd ? "-initrd" : "-append");
   if (k->bios && k->kernel)

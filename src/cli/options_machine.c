@@ -31,6 +31,7 @@ bool take_m(struct cli *c, const char *value, struct err *e)
   if (size < 2 * MB || size > CONFIG_RAM_MAX || size % 4096)
     return err_set(e, "-m %s: memory is 2M to 64G, in whole pages of 4 KB", value);
   c->config.ram_size = size;
+  c->config.ram_given = true;
   return true;
 }
 
@@ -40,8 +41,12 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
   struct opts o;
   if (!opts_parse(&o, "-smp", value, "cpus", e))
     return false;
-  uint64_t cpus = opts_get(&o, "cpus") ? 0 : UINT64_MAX, max = 0, product = 1;
+  uint64_t cpus = opts_get(&o, "cpus") ? 0 : UINT64_MAX, max = 0, product = 1, nodes = 0;
   bool ok = opts_u64(&o, "cpus", &cpus, e) && opts_u64(&o, "maxcpus", &max, e), topology = false;
+  if (ok && opts_get(&o, "nodes"))
+    ok = opts_u64(&o, "nodes", &nodes, e) &&
+         ((nodes >= 1 && nodes <= CONFIG_NODES) || err_set(e, "-smp: nodes=%llu: a machine has 1 to %d nodes",
+                                                           (unsigned long long)nodes, CONFIG_NODES));
   for (unsigned i = 0; i < sizeof keys / sizeof keys[0] && ok; i++) {
     uint64_t n = 0;
     ok = opts_u64(&o, keys[i], &n, e);
@@ -64,6 +69,88 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
     return err_set(e, "-smp %s: sockets * cores * threads does not give %llu CPUs", value,
                    (unsigned long long)cpus);
   c->config.cpus = (unsigned)cpus;
+  c->config.nodes = (unsigned)nodes;
+  return true;
+}
+
+// "2" or "0-3", as a mask.
+static bool cpu_range(const char *option, const char *text, uint32_t *mask, struct err *e)
+{
+  char *end;
+  unsigned long first = strtoul(text, &end, 10), last = first;
+  bool ok = end != text;
+  if (ok && *end == '-') {
+    const char *second = end + 1;
+    last = strtoul(second, &end, 10);
+    ok = end != second;
+  }
+  if (!ok || *end || first > last || last >= CONFIG_CPUS)
+    return err_set(e, "%s: cpus=%s: a CPU or a range of them, as 0-1; the last is %d", option, text,
+                   CONFIG_CPUS - 1);
+  *mask = (uint32_t)((2ull << last) - (1ull << first));
+  return true;
+}
+
+static bool add_node(struct cli *c, struct opts *o, struct err *e)
+{
+  uint64_t id = 0, mem = 0;
+  uint32_t cpus = 0;
+  while (id < CONFIG_NODES && c->config.node[id].given)
+    id++;
+  const char *text = opts_get(o, "cpus");
+  if (!opts_u64(o, "nodeid", &id, e) || (text && !cpu_range(o->option, text, &cpus, e)) ||
+      !opts_size(o, "mem", MB, &mem, e))
+    return false;
+  if (opts_get(o, "memdev"))
+    return err_set(e, "%s: memdev: there are no memory objects; give mem=SIZE", o->option);
+  if (id >= CONFIG_NODES)
+    return err_set(e, "%s: a machine has at most %d nodes", o->option, CONFIG_NODES);
+  if (c->config.node[id].given)
+    return err_set(e, "%s: node %u is given twice", o->option, (unsigned)id);
+  c->config.node[id] = (struct config_node){.given = true, .cpus = cpus, .mem = mem};
+  return true;
+}
+
+bool take_node(struct cli *c, const char *value, struct err *e)
+{
+  struct opts o;
+  return opts_parse(&o, "-node", value, "cpus", e) && finish(&o, add_node(c, &o, e), e);
+}
+
+bool take_numa(struct cli *c, const char *value, struct err *e)
+{
+  struct opts o;
+  if (!opts_parse(&o, "-numa", value, "type", e))
+    return false;
+  const char *type = opts_get(&o, "type");
+  if (type && !strcmp(type, "node"))
+    return finish(&o, add_node(c, &o, e), e);
+  opts_free(&o);
+  if (type && !strcmp(type, "dist"))
+    return err_set(e, "-numa dist: distances follow from the links between nodes; give -link A-B");
+  return err_set(e, "-numa %s: only -numa node,cpus=A-B,mem=SIZE is known here", value);
+}
+
+bool take_link(struct cli *c, const char *value, struct err *e)
+{
+  char *end;
+  unsigned long a = strtoul(value, &end, 10), b = 0;
+  bool ok = end != value && *end == '-';
+  if (ok) {
+    const char *second = end + 1;
+    b = strtoul(second, &end, 10);
+    ok = end != second && !*end;
+  }
+  if (!ok || a >= CONFIG_NODES || b >= CONFIG_NODES)
+    return err_set(e, "-link %s: two nodes, as 0-1; the last is %d", value, CONFIG_NODES - 1);
+  for (unsigned i = 0; i < c->config.links; i++) {
+    const struct config_link *l = &c->config.link[i];
+    if ((l->a == a && l->b == b) || (l->a == b && l->b == a))
+      return err_set(e, "-link %s: given twice", value);
+  }
+  if (a == b)
+    return err_set(e, "-link %s: a link is between two nodes", value);
+  c->config.link[c->config.links++] = (struct config_link){(uint8_t)a, (uint8_t)b};
   return true;
 }
 

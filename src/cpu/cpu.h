@@ -359,6 +359,8 @@ struct cpu {
   // Asks the interrupt controller outside for the vector of an ExtINT (PIC); -1: none.
   int (*intack)(void *arg);
   void *intack_arg;
+  const struct cpu_chip *chip; // the northbridge of its node; NULL: none, its MSRs are plain
+  void *chip_arg;
   struct irq *ferr; // legacy FPU error line, or NULL
   // All CPUs of the machine, for IPIs, shootdowns of decoded code, MONITOR.
   struct cpu **all;
@@ -468,6 +470,14 @@ static inline bool raise_ud(struct cpu *c)
 }
 
 // ---- life ----
+
+// What two MSRs are to the chip around the CPU: NB_CFG is a register of its northbridge, and the base of
+// memory-mapped configuration space is decoded there.
+struct cpu_chip {
+  uint64_t (*nb_config)(void *arg, const struct cpu *c);
+  void (*set_nb_config)(void *arg, const struct cpu *c, uint64_t v);
+  void (*set_mmcfg)(void *arg, const struct cpu *c, uint64_t v);
+};
 
 struct cpu_env {
   struct bus *bus;

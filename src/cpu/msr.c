@@ -369,7 +369,7 @@ bool msr_read(struct cpu *c, uint32_t index, uint64_t *v)
   bool ok;
   *v = 0;
   if (r) {
-    *v = *place(c, r, index);
+    *v = index == MSR_NB_CFG && c->chip ? c->chip->nb_config(c->chip_arg, c) : *place(c, r, index);
     return true;
   }
   if (is_mtrr(index))
@@ -395,6 +395,10 @@ static bool row_write(struct cpu *c, const struct msr_row *r, uint32_t index, ui
     return false;
   uint64_t *p = place(c, r, index);
   *p = (*p & ~r->write) | (v & r->write);
+  if (index == MSR_NB_CFG && c->chip)
+    c->chip->set_nb_config(c->chip_arg, c, v);
+  if (index == MSR_MMCFG_BASE && c->chip)
+    c->chip->set_mmcfg(c->chip_arg, c, *p);
   return true;
 }
 

@@ -1,6 +1,7 @@
 // Where on the PCI bus a -device goes; see place.h.
 #include "device/place.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,11 @@ bool place_pci(const struct device_env *env, struct opts *props, const char *nam
   const char *bus = opts_get(props, "bus"), *addr = opts_get(props, "addr");
   if (!env->pci)
     return err_set(e, "%s: this machine has no PCI bus", name);
-  if (bus && strcmp(bus, "pci.0") != 0 && strcmp(bus, "pci") != 0)
-    return err_set(e, "%s: there is no bus '%s'; PCI devices go to pci.0", name, bus);
+  char own[16];
+  snprintf(own, sizeof own, "pci.%u", env->pci->node);
+  if (bus && strcmp(bus, own) != 0 && strcmp(bus, "pci") != 0)
+    return err_set(e, "%s: there is no bus '%s'; PCI devices of node %u go to %s", name, bus, env->pci->node,
+                   own);
   *function = 0;
   if (!addr) {
     int free_slot = pci_free_device(env->pci, (int)from);

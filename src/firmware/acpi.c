@@ -107,6 +107,8 @@ bool acpi_build(struct acpi_image *im, const struct board *b, struct err *e)
   table[n++] = acpi_fadt(im, facs, dsdt);
   table[n++] = acpi_ssdt(im, b);
   table[n++] = acpi_madt(im, b);
+  for (unsigned i = 0; i < b->chains; i++)
+    table[n++] = acpi_chain(im, b->chain[i].node);
   if (!b->no_hpet)
     table[n++] = acpi_hpet(im);
   if (b->nodes > 1) {

@@ -24,5 +24,6 @@ uint32_t acpi_srat(struct acpi_image *im, const struct board *b);
 uint32_t acpi_slit(struct acpi_image *im, const struct board *b);
 uint32_t acpi_ssdt(struct acpi_image *im, const struct board *b);
 uint32_t acpi_dsdt(struct acpi_image *im);
+uint32_t acpi_chain(struct acpi_image *im, unsigned node); // of a node other than 0
 
 #endif

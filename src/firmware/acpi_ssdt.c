@@ -55,7 +55,9 @@ static void processor(struct acpi_image *im, unsigned n)
 uint32_t acpi_ssdt(struct acpi_image *im, const struct board *b)
 {
   uint32_t t = acpi_begin(im, "SSDT", 2);
-  name_qword(im, "P0S_", b->ram_below_4g);
+  // Other chains take the first part of the window, and the buses from 20h on.
+  name_qword(im, "P0S_", b->chains ? BOARD_CHAIN_MEM_END : b->ram_below_4g);
+  name_qword(im, "P0BL", b->chains ? BOARD_CHAIN_BUSES - 1 : 0xff);
   name_qword(im, "P0E_", BOARD_PCI32_END - 1);
   name_qword(im, "P1S_", b->pci64_size ? b->pci64_base : 0);
   name_qword(im, "P1E_", b->pci64_size ? b->pci64_base + b->pci64_size - 1 : 0);

@@ -34,6 +34,21 @@ struct board_range {
   uint8_t node;
 };
 
+// What firmware gives to the I/O chain of a node other than 0, whose devices are on a bus of their own:
+// buses, memory and ports. Node 0's chain has the rest.
+#define BOARD_CHAIN_BUSES   0x20u
+#define BOARD_CHAIN_MEM     0xe0000000u
+#define BOARD_CHAIN_MEM_ONE 0x02000000u
+#define BOARD_CHAIN_MEM_END (BOARD_CHAIN_MEM + (BOARD_NODES - 1) * BOARD_CHAIN_MEM_ONE)
+#define BOARD_CHAIN_IO      0x3000u
+#define BOARD_CHAIN_IO_ONE  0x1000u
+#define BOARD_CHAIN_IO_END  (BOARD_CHAIN_IO + (BOARD_NODES - 1) * BOARD_CHAIN_IO_ONE)
+
+struct board_chain {
+  uint8_t node, first_bus, last_bus;
+  uint32_t mem_base, mem_size, io_base, io_size;
+};
+
 // A further ACPI table, whole: signature and length are its own, the checksum is made anew.
 struct board_table {
   const void *data;
@@ -49,12 +64,16 @@ struct board {
   unsigned ranges; // memory by node
   struct board_range range[BOARD_RANGES];
   uint8_t distance[BOARD_NODES][BOARD_NODES]; // for SLIT; 0: 10 to itself, 20 to others
-  uint64_t pci64_base, pci64_size;            // window for 64-bit BARs; size 0: none
+  unsigned chains;                            // that have devices, besides node 0's
+  struct board_chain chain[BOARD_NODES];
+  uint64_t pci64_base, pci64_size; // window for 64-bit BARs; size 0: none
   bool no_hpet;
   unsigned tables;
   struct board_table table[BOARD_TABLES];
 };
 
+// The chain of a node, 1 to BOARD_NODES - 1.
+struct board_chain board_chain(unsigned node);
 // The window that the board uses when the machine has no wish of its own: 64 GB above RAM.
 void board_default_pci64(struct board *b);
 

@@ -79,6 +79,14 @@ static bool add_smbios(struct fw_files *f, const struct board *b)
   return ok;
 }
 
+// How many root buses there are besides bus 0; SeaBIOS looks for them at all numbers.
+static bool add_roots(struct fw_files *f, const struct board *b)
+{
+  uint8_t roots[8];
+  put64(roots, b->chains);
+  return !b->chains || add(f, "etc/extra-pci-roots", roots, sizeof roots);
+}
+
 bool fw_files_build(struct fw_files *f, const struct fw_request *rq, struct err *e)
 {
   // One byte per state S0 to S5: bit 7 supported, bits 2:0 its type in PM1_CNT.
@@ -88,7 +96,8 @@ bool fw_files_build(struct fw_files *f, const struct fw_request *rq, struct err 
   *f = (struct fw_files){0};
   if (add_e820(f, rq->board) && add(f, "etc/max-cpus", cpus, sizeof cpus) &&
       add(f, "etc/system-states", states, sizeof states) && add_acpi(f, rq->acpi) &&
-      (!rq->smbios || add_smbios(f, rq->board)) && add_bootorder(f, rq->boot_paths))
+      (!rq->smbios || add_smbios(f, rq->board)) && add_roots(f, rq->board) &&
+      add_bootorder(f, rq->boot_paths))
     return true;
   fw_files_free(f);
   return err_set(e, "no memory for firmware tables");

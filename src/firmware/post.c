@@ -24,8 +24,9 @@ static const uint8_t pirq_irq[4] = {10, 10, 11, 11};
 
 struct post {
   struct bus *bus;
+  unsigned pci; // the PCI bus at hand, and what is left of its windows
   uint64_t mem, mem_end;
-  uint32_t io;
+  uint32_t io, io_end;
 };
 
 static void out(struct post *p, uint16_t port, unsigned size, uint32_t v)
@@ -64,7 +65,7 @@ static void chips(struct post *p)
 
 static void select_config(struct post *p, unsigned devfn, unsigned reg)
 {
-  out(p, 0xcf8, 4, 0x80000000u | devfn << 8 | (reg & 0xfc));
+  out(p, 0xcf8, 4, 0x80000000u | p->pci << 16 | devfn << 8 | (reg & 0xfc));
 }
 
 static uint32_t config_get(struct post *p, unsigned devfn, unsigned reg, unsigned size)
@@ -140,7 +141,7 @@ static void assign(struct post *p, unsigned devfn, const struct bar *b, uint64_t
   uint64_t at;
   if (b->io) {
     at = align_up(p->io, size);
-    if (at + size > IO_END)
+    if (at + size > p->io_end)
       return;
     p->io = (uint32_t)(at + size);
   } else {
@@ -166,7 +167,7 @@ struct inventory {
   } f[FUNCTIONS];
 };
 
-// Lists the functions of bus 0 that have BARs, and does what needs no list.
+// Lists the functions of the bus that have BARs, and does what needs no list.
 static void enumerate(struct post *p, struct inventory *inv)
 {
   for (unsigned devfn = 0; devfn < FUNCTIONS; devfn++) {
@@ -193,18 +194,34 @@ static void enumerate(struct post *p, struct inventory *inv)
   }
 }
 
-void post_run(struct bus *bus, const struct board *b)
+static void assign_bus(struct post *p)
 {
-  struct post p = {.bus = bus, .io = IO_FIRST, .mem_end = BOARD_PCI32_END};
   struct inventory inv = {0};
-  p.mem = b->ram_below_4g > MEM_FIRST ? b->ram_below_4g : MEM_FIRST;
-  bus_begin(bus);
-  chips(&p);
-  enumerate(&p, &inv);
+  enumerate(p, &inv);
   for (uint64_t size = 1ull << 31; size >= 4; size >>= 1)
     for (unsigned i = 0; i < inv.count; i++)
       for (unsigned j = 0; j < BARS; j++)
-        assign(&p, inv.f[i].devfn, &inv.f[i].bar[j], size);
+        assign(p, inv.f[i].devfn, &inv.f[i].bar[j], size);
+}
+
+void post_run(struct bus *bus, const struct board *b)
+{
+  struct post p = {.bus = bus, .io = IO_FIRST, .io_end = IO_END, .mem_end = BOARD_PCI32_END};
+  uint64_t first = b->chains ? BOARD_CHAIN_MEM_END : MEM_FIRST;
+  p.mem = b->ram_below_4g > first ? b->ram_below_4g : first;
+  bus_begin(bus);
+  chips(&p);
+  assign_bus(&p);
+  for (unsigned i = 0; i < b->chains; i++) {
+    const struct board_chain *c = &b->chain[i];
+    p = (struct post){.bus = bus,
+                      .pci = c->first_bus,
+                      .io = c->io_base,
+                      .io_end = c->io_base + c->io_size,
+                      .mem = c->mem_base,
+                      .mem_end = (uint64_t)c->mem_base + c->mem_size};
+    assign_bus(&p);
+  }
   out(&p, 0xcf8, 4, 0);
   bus_commit(bus);
 }

@@ -12,13 +12,8 @@ static void describe_board(struct machine *m)
   *b = (struct board){.ram_below_4g = m->low_size,
                       .ram_above_4g = m->high_size,
                       .cpus = m->cpus,
-                      .nodes = 1,
                       .no_hpet = m->config->no_hpet};
-  for (unsigned i = 0; i < m->cpus; i++)
-    b->cpu[i].apic_id = (uint8_t)i;
-  b->range[b->ranges++] = (struct board_range){.base = 0, .size = m->low_size};
-  if (m->high_size)
-    b->range[b->ranges++] = (struct board_range){.base = 1ull << 32, .size = m->high_size};
+  nodes_describe(m, b);
   board_default_pci64(b);
 }
 
@@ -32,16 +27,29 @@ static void boot_order(const char *letters, uint8_t boot[3])
   }
 }
 
+// Nodes as old firmware asks for them: how many, each CPU's, the memory of each. A machine of one node has
+// none.
+static bool numa_items(struct machine *m)
+{
+  uint64_t v[1 + CONFIG_CPUS + CONFIG_NODES] = {0};
+  unsigned nodes = m->nodes.count > 1 ? m->nodes.count : 0;
+  v[0] = nodes;
+  for (unsigned i = 0; i < m->cpus; i++)
+    v[1 + i] = m->cpu[i]->node;
+  for (unsigned n = 0; n < nodes; n++)
+    v[1 + m->cpus + n] = m->config->node[n].mem;
+  return fw_cfg_add_bytes(&m->pc.fw_cfg, FW_CFG_NUMA, v, (1 + m->cpus + nodes) * sizeof v[0]);
+}
+
 static bool config_items(struct machine *m)
 {
   struct fw_cfg *f = &m->pc.fw_cfg;
-  uint64_t numa[2] = {0};
   return fw_cfg_add_u64(f, FW_CFG_RAM_SIZE, m->low_size + m->high_size) &&
          fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)m->cpus) &&
          fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)m->cpus) &&
          fw_cfg_add_u16(f, FW_CFG_NOGRAPHIC, m->config->nographic) &&
          fw_cfg_add_u16(f, FW_CFG_BOOT_MENU, m->config->boot_menu) &&
-         fw_cfg_add_u32(f, FW_CFG_IRQ0_OVERRIDE, 1) && fw_cfg_add_bytes(f, FW_CFG_NUMA, numa, sizeof numa);
+         fw_cfg_add_u32(f, FW_CFG_IRQ0_OVERRIDE, 1) && numa_items(m);
 }
 
 static bool config_files(struct machine *m, struct err *e)

@@ -22,6 +22,20 @@ struct text_list {
 bool text_list_add(struct text_list *l, const char *text);
 void text_list_free(struct text_list *l);
 
+#define CONFIG_NODES 8
+#define CONFIG_LINKS (CONFIG_NODES * (CONFIG_NODES - 1) / 2)
+
+// A processor with its northbridge, its memory, and the chain of devices behind it.
+struct config_node {
+  bool given;    // by -node or -numa
+  uint32_t cpus; // mask; 0: an equal share
+  uint64_t mem;  // bytes; 0: an equal share
+};
+
+struct config_link {
+  uint8_t a, b;
+};
+
 enum clock_kind { CLOCK_VIRTUAL, CLOCK_HOST };
 
 struct config {
@@ -30,6 +44,11 @@ struct config {
   char *cpu; // NULL: the default model
   unsigned cpus;
   uint64_t ram_size;
+  bool ram_given;
+  unsigned nodes; // 0: as many as node[] gives, or one
+  struct config_node node[CONFIG_NODES];
+  unsigned links; // 0: the default topology
+  struct config_link link[CONFIG_LINKS];
   // Parts. Each text is what follows the option, in its syntax.
   struct text_list drives;   // -drive, and -hda, -cdrom ... written as such
   struct text_list devices;  // -device
@@ -62,6 +81,9 @@ struct config {
 
 void config_init(struct config *c);
 void config_free(struct config *c);
+// Shares out CPUs and memory among the nodes, and checks what was given: afterwards `nodes` is 1 to
+// CONFIG_NODES and each node has CPUs and memory. Before the machine is made.
+bool config_nodes(struct config *c, struct err *e);
 // Replaces an owned string.
 bool config_set(char **slot, const char *text);
 

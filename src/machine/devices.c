@@ -34,6 +34,23 @@ static void add(struct machine *m, struct device *d)
   *end = d;
 }
 
+// node=N, or bus=pci.N, which is the name of node N's bus: where a PCI device goes.
+static bool choose_chain(struct machine *m, const char *name, struct opts *o, struct device_env *env,
+                         struct err *e)
+{
+  const char *bus = opts_get(o, "bus"), *given = opts_get(o, "node");
+  const struct catalog_device *row = name ? catalog_find(name) : NULL;
+  uint64_t node = 0;
+  if (!row || strcmp(row->bus, "PCI") != 0)
+    return !given || err_set(e, "-device %s: node= is for PCI devices", name ? name : "");
+  if (!given && bus && !strncmp(bus, "pci.", 4) && !parse_u64(bus + 4, &node))
+    node = 0; // place_pci says what is wrong
+  if (!opts_u64(o, "node", &node, e))
+    return false;
+  env->pci = nodes_chain(m, node < CONFIG_NODES ? (unsigned)node : CONFIG_NODES, e);
+  return env->pci != NULL;
+}
+
 // Makes a device from the text of -device.
 static bool make(struct machine *m, const char *text, struct err *e)
 {
@@ -41,8 +58,12 @@ static bool make(struct machine *m, const char *text, struct err *e)
   if (!opts_parse(&o, "-device", text, "driver", e))
     return false;
   const char *name = opts_get(&o, "driver");
-  struct device *d =
-      name && board_device(name) ? board_device_create(m, &o, e) : device_create(&m->env, &o, e);
+  struct device *d = NULL;
+  struct device_env env = m->env;
+  if (name && board_device(name))
+    d = board_device_create(m, &o, e);
+  else if (choose_chain(m, name, &o, &env, e))
+    d = device_create(&env, &o, e);
   opts_free(&o);
   if (d)
     add(m, d);

@@ -49,7 +49,7 @@ bool exclusion_init(struct machine *m, struct err *e)
     struct dev *d = m->fabric.node[n].dev;
     d->machine_check = machine_check;
     d->machine_check_arg = m;
-    nb_set_dev(&m->pc.northbridge, &(struct nb_dev){.read = dev_read, .write = dev_write, .opaque = d});
+    nb_set_dev(&m->nodes.northbridge[n], &(struct nb_dev){.read = dev_read, .write = dev_write, .opaque = d});
   }
   return true;
 }

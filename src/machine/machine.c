@@ -54,7 +54,8 @@ bool cpus_init(struct machine *m, struct err *e)
                           .log = &m->log,
                           .model = m->model,
                           .index = i,
-                          .apic_id = i,
+                          .apic_id = nodes_apic_id(c, i),
+                          .node = (uint8_t)nodes_of_cpu(c, i),
                           .ns_shift = c->ns_shift,
                           .tsc_hz = TSC_HZ,
                           .all = m->cpu,
@@ -111,10 +112,9 @@ static bool build(struct machine *m, struct err *e)
 {
   if (!open_log(m, e) || !memory_init(m, e))
     return false;
-  fabric_init(&m->fabric, &m->bus, 1);
   launch_init(m);
-  return cpus_init(m, e) && pc_init(m, e) && devices_init(m, e) && firmware_init(m, e) &&
-         firmware_start(m, true, e);
+  return cpus_init(m, e) && nodes_init(m, e) && pc_init(m, e) && devices_init(m, e) && nodes_settle(m, e) &&
+         firmware_init(m, e) && firmware_start(m, true, e);
 }
 
 static void quit(void *arg)

@@ -20,6 +20,8 @@
 #include "firmware/board.h"
 #include "firmware/boot.h"
 #include "machine/config.h"
+#include "machine/config_space.h"
+#include "machine/nodes.h"
 #include "machine/pc.h"
 
 enum machine_end {
@@ -59,6 +61,8 @@ struct machine {
   struct engine engine;
   bool engine_ready;
   struct pc pc;
+  struct nodes nodes;
+  struct config_space config_space;
   // Memory (memory.c).
   uint64_t low_size, high_size; // of RAM, in bytes
   uint64_t low_off, high_off;   // RAM offsets

@@ -75,19 +75,6 @@ static bool init_time(struct machine *m, struct err *e)
   return true;
 }
 
-static void init_northbridge(struct machine *m)
-{
-  struct pc *pc = &m->pc;
-  struct nb_map map = {.family = model_family(m->model) == 15 ? NB_K8 : NB_FAMILY10H,
-                       .nodes = 1,
-                       .cpus = m->cpus,
-                       .signature = m->model->signature};
-  map.node[0].size = m->low_size + (m->high_size ? m->high_size + ((1ull << 32) - m->low_size) : 0);
-  map.hole_base = m->low_size;
-  nb_map_ring(&map);
-  nb_init(&pc->northbridge, &pc->pci, &map, 0);
-}
-
 static bool init_pci(struct machine *m, struct err *e)
 {
   struct pc *pc = &m->pc;
@@ -111,7 +98,8 @@ static bool init_pci(struct machine *m, struct err *e)
                (struct irq){0}, request_line(m, WANT_POWER_OFF));
   pc->piix3.apm = piix4pm_apm;
   pc->piix3.apm_arg = &pc->pm;
-  init_northbridge(m);
+  nodes_attach(m);
+  config_space_init(m);
   return exclusion_init(m, e);
 }
 
@@ -149,7 +137,8 @@ void pc_reset(struct machine *m)
   piix3_reset(&pc->piix3);
   ide_reset(pc->ide);
   piix4pm_reset(&pc->pm);
-  nb_reset(&pc->northbridge);
+  nodes_reset(m);
+  config_space_reset(m);
   exclusion_reset(m);
   i8042_reset(&pc->i8042);
   fw_cfg_reset(&pc->fw_cfg);

@@ -11,7 +11,6 @@
 #include "chipset/i440fx.h"
 #include "chipset/i8042.h"
 #include "chipset/ioapic.h"
-#include "chipset/northbridge.h"
 #include "chipset/pic.h"
 #include "chipset/piix3.h"
 #include "chipset/piix4pm.h"
@@ -33,7 +32,6 @@ struct pc {
   struct i440fx host;
   struct piix3 piix3;
   struct piix4pm pm;
-  struct northbridge northbridge;
   struct fw_cfg fw_cfg;
   struct ide *ide;
   struct irq ferr; // CPU 0's FPU error line

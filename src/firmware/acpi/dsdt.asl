@@ -10,6 +10,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PCFICA", "PACIFICA", 1)
     External (\P0E, IntObj)
     External (\P1S, IntObj) // 64-bit PCI window, first byte and last; both 0: none
     External (\P1E, IntObj)
+    External (\P0BL, IntObj) // last bus of PCI0: FFh, or 1Fh if other nodes have I/O chains
     External (\HPTE, IntObj) // there is an HPET
 
     Name (\_S5, Package () { 0, 0, 0, 0 })
@@ -25,16 +26,27 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PCFICA", "PACIFICA", 1)
             Name (CRES, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
-                    0, 0x0000, 0x00FF, 0, 0x0100)
+                    0, 0x0000, 0x00FF, 0, 0x0100,,, BUSN)
                 IO (Decode16, 0x0CF8, 0x0CF8, 1, 8)
                 WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
                     0, 0x0000, 0x0CF7, 0, 0x0CF8)
-                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
-                    0, 0x0D00, 0xFFFF, 0, 0xF300)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
                     0, 0x000A0000, 0x000BFFFF, 0, 0x00020000)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0, 0xE0000000, 0xFEBFFFFF, 0, 0x1EC00000,,, W32)
+            })
+            // Ports: all, or without those of other nodes' I/O chains.
+            Name (CRIO, ResourceTemplate ()
+            {
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0D00, 0xFFFF, 0, 0xF300)
+            })
+            Name (CRIX, ResourceTemplate ()
+            {
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0D00, 0x2FFF, 0, 0x2300)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0xA000, 0xFFFF, 0, 0x6000)
             })
             Name (CR64, ResourceTemplate ()
             {
@@ -50,9 +62,21 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PCFICA", "PACIFICA", 1)
                 MIN0 = \P0S
                 MAX0 = \P0E
                 LEN0 = \P0E - \P0S + 1
+                CreateWordField (CRES, \_SB.PCI0.BUSN._MAX, BUSX)
+                CreateWordField (CRES, \_SB.PCI0.BUSN._LEN, BUSL)
+                BUSX = \P0BL
+                BUSL = \P0BL + 1
+                If (\P0BL == 0xFF)
+                {
+                    Local0 = ConcatenateResTemplate (CRES, CRIO)
+                }
+                Else
+                {
+                    Local0 = ConcatenateResTemplate (CRES, CRIX)
+                }
                 If (\P1E == 0)
                 {
-                    Return (CRES)
+                    Return (Local0)
                 }
                 CreateQWordField (CR64, \_SB.PCI0.W64._MIN, MIN1)
                 CreateQWordField (CR64, \_SB.PCI0.W64._MAX, MAX1)
@@ -60,8 +84,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PCFICA", "PACIFICA", 1)
                 MIN1 = \P1S
                 MAX1 = \P1E
                 LEN1 = \P1E - \P1S + 1
-                Local0 = ConcatenateResTemplate (CRES, CR64)
-                Return (Local0)
+                Local1 = ConcatenateResTemplate (Local0, CR64)
+                Return (Local1)
             }
 
             Device (ISA)

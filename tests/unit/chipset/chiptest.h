@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/irq.h"
+#include "chipset/northbridge.h"
+#include "fabric/topology.h"
 
 struct wire {
   int level;
@@ -97,6 +99,20 @@ static inline void out8(struct bench *b, unsigned port, unsigned v)
 static inline void run_ns(struct bench *b, uint64_t ns)
 {
   clock_advance(&b->clock, b->clock.base + ns);
+}
+
+// Links and routes of the default topology.
+static inline void link_nodes(struct nb_map *m)
+{
+  struct topology t;
+  topology_init(&t, m->nodes, m->family == NB_K8 ? 3 : 4);
+  topology_default(&t);
+  assert_true(topology_route(&t));
+  for (unsigned n = 0; n < m->nodes; n++) {
+    memcpy(m->node[n].peer, t.peer[n], sizeof t.peer[n]);
+    memcpy(m->node[n].route, t.next[n], sizeof t.next[n]);
+    memcpy(m->node[n].spread, t.spread[n], sizeof t.spread[n]);
+  }
 }
 
 #endif

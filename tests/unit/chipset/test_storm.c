@@ -78,7 +78,7 @@ static void setup_board(struct board *x, uint32_t seed)
   struct dma_port port = {.transfer = fabric_transfer, .fabric = &x->fabric};
   assert_true(fw_cfg_init(&x->fw, bus, &port));
   x->map = (struct nb_map){.family = NB_FAMILY10H, .nodes = 2, .cpus = 2};
-  nb_map_ring(&x->map);
+  link_nodes(&x->map);
   for (uint8_t n = 0; n < 2; n++)
     nb_init(&x->nb[n], &x->pb, &x->map, n);
 }
