@@ -61,6 +61,7 @@ bool take_hdd(struct cli *c, const char *value, struct err *e);
 bool take_cdrom(struct cli *c, const char *value, struct err *e);
 bool take_device(struct cli *c, const char *value, struct err *e);
 bool take_chardev(struct cli *c, const char *value, struct err *e);
+bool take_tpmdev(struct cli *c, const char *value, struct err *e);
 bool take_serial(struct cli *c, const char *value, struct err *e);
 bool take_monitor(struct cli *c, const char *value, struct err *e);
 bool take_mon(struct cli *c, const char *value, struct err *e);

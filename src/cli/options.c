@@ -98,6 +98,8 @@ const struct option options[] = {
     {"cdrom", "FILE", take_cdrom, "CD-ROM image"},
     {"snapshot", NULL, take_snapshot, "write to temporary files, not to disk images"},
     {"device", "NAME[,PROP=VALUE...]", take_device, "add a device; -device help, -device NAME,help"},
+    {"tpmdev", "libtpms|socket,id=ID[,...]", take_tpmdev,
+     "a TPM: libtpms,version=2.0|1.2,state=FILE or socket,path=SWTPM"},
     {"chardev", "null|stdio|file|socket|pty,id=ID[,...]", take_chardev, "a character backend"},
     {"serial", "BACKEND", take_serial,
      "a serial port: stdio, mon:stdio, null, none, file:F, unix:P, pty, chardev:ID"},

@@ -86,6 +86,11 @@ bool take_chardev(struct cli *c, const char *value, struct err *e)
   return add(&c->config.chardevs, value, e);
 }
 
+bool take_tpmdev(struct cli *c, const char *value, struct err *e)
+{
+  return add(&c->config.tpmdevs, value, e);
+}
+
 bool take_serial(struct cli *c, const char *value, struct err *e)
 {
   c->config.serial_given = true;

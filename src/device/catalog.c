@@ -86,6 +86,12 @@ static const struct catalog_prop debugcon_props[] = {
     {NULL},
 };
 
+static const struct catalog_prop tpm_props[] = {
+    {"tpmdev", "id", "the TPM behind it (-tpmdev)"},
+    {"did-vid", "number", "what DID_VID reads, device << 16 | vendor (0x00011014)"},
+    {NULL},
+};
+
 static const struct catalog_prop none[] = {{NULL}};
 
 const struct catalog_device catalog[] = {
@@ -98,6 +104,8 @@ const struct catalog_device catalog[] = {
      pacifica_dma_device},
     {"pc-testdev", NULL, "ISA", "ports for kvm-unit-tests", none, NULL},
     {"pci-testdev", NULL, "PCI", "counts writes, for kvm-unit-tests", pci_props, pci_testdev_device},
+    {"tpm-crb", NULL, "board", "TPM 2.0 with a command-response buffer", tpm_props, NULL},
+    {"tpm-tis", NULL, "board", "TPM with the FIFO interface of TIS", tpm_props, NULL},
     {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},
     {"virtio-blk-pci", "virtio-blk", "PCI", "paravirtual disk", blk_props, virtio_blk_device},
     {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets",

@@ -115,6 +115,10 @@ bool acpi_build(struct acpi_image *im, const struct board *b, struct err *e)
     table[n++] = acpi_srat(im, b);
     table[n++] = acpi_slit(im, b);
   }
+  if (b->tpm) {
+    table[n++] = acpi_tpm_device(im, b);
+    table[n++] = acpi_tpm(im, b);
+  }
   for (unsigned i = 0; i < b->tables && i < BOARD_TABLES; i++) {
     table[n] = further(im, &b->table[i], e);
     if (!table[n++]) {

@@ -22,6 +22,8 @@ uint32_t acpi_madt(struct acpi_image *im, const struct board *b);
 uint32_t acpi_hpet(struct acpi_image *im);
 uint32_t acpi_srat(struct acpi_image *im, const struct board *b);
 uint32_t acpi_slit(struct acpi_image *im, const struct board *b);
+uint32_t acpi_tpm_device(struct acpi_image *im, const struct board *b); // only if there is one
+uint32_t acpi_tpm(struct acpi_image *im, const struct board *b);        // with its event log
 uint32_t acpi_ssdt(struct acpi_image *im, const struct board *b);
 uint32_t acpi_dsdt(struct acpi_image *im);
 uint32_t acpi_chain(struct acpi_image *im, unsigned node); // of a node other than 0

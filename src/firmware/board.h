@@ -18,11 +18,14 @@
 #define BOARD_LAPIC     0xfee00000u
 #define BOARD_IOAPIC    0xfec00000u
 #define BOARD_HPET      0xfed00000u
+#define BOARD_TPM       0xfed40000u
 #define BOARD_PM_BASE   0x600u  // PM1a event block; control at +4, timer at +8
 #define BOARD_GPE0      0xafe0u // 4 bytes
 #define BOARD_SMI_CMD   0xb2u
 #define BOARD_SCI       9
 #define BOARD_PCI32_END 0xfec00000u // the 32-bit window ends where the I/O APIC begins
+
+enum board_tpm { BOARD_TPM_NONE, BOARD_TPM_1_2, BOARD_TPM_FIFO, BOARD_TPM_CRB }; // the last two: TPM 2.0
 
 struct board_cpu {
   uint8_t apic_id;
@@ -68,6 +71,7 @@ struct board {
   struct board_chain chain[BOARD_NODES];
   uint64_t pci64_base, pci64_size; // window for 64-bit BARs; size 0: none
   bool no_hpet;
+  enum board_tpm tpm;
   unsigned tables;
   struct board_table table[BOARD_TABLES];
 };

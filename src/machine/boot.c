@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "firmware/e820.h"
+#include "machine/tpm.h"
 
 static void describe_board(struct machine *m)
 {
@@ -12,7 +13,8 @@ static void describe_board(struct machine *m)
   *b = (struct board){.ram_below_4g = m->low_size,
                       .ram_above_4g = m->high_size,
                       .cpus = m->cpus,
-                      .no_hpet = m->config->no_hpet};
+                      .no_hpet = m->config->no_hpet,
+                      .tpm = tpm_board(m)};
   nodes_describe(m, b);
   board_default_pci64(b);
 }
@@ -126,6 +128,7 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e)
   const struct config *c = m->config;
   if (!c->kernel)
     return true;
+  tpm_start_without_bios(m);
   pc_setup(m);
   struct boot_ram cells = {.ram = &m->ram,
                            .low_off = m->low_off,

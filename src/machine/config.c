@@ -36,6 +36,7 @@ void config_free(struct config *c)
   text_list_free(&c->drives);
   text_list_free(&c->devices);
   text_list_free(&c->chardevs);
+  text_list_free(&c->tpmdevs);
   text_list_free(&c->serials);
   text_list_free(&c->monitors);
   *c = (struct config){0};

@@ -53,6 +53,7 @@ struct config {
   struct text_list drives;   // -drive, and -hda, -cdrom ... written as such
   struct text_list devices;  // -device
   struct text_list chardevs; // -chardev
+  struct text_list tpmdevs;  // -tpmdev
   struct text_list serials;  // -serial; "none" takes a place
   struct text_list monitors; // -monitor, or "chardev:ID" for -mon
   char *debugcon;

@@ -165,7 +165,8 @@ bool devices_init(struct machine *m, struct err *e)
                                .isa_irq = isa_irq,
                                .drive = drives_find,
                                .chardev = find_chardev};
-  return open_chardevs(m, e) && make_serials(m, e) && drives_init(m, e) && make_devices(m, e);
+  return open_chardevs(m, e) && make_serials(m, e) && drives_init(m, e) && tpm_init(m, e) &&
+         make_devices(m, e) && tpm_used(m, e);
 }
 
 void devices_reset(struct machine *m)

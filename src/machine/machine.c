@@ -11,6 +11,7 @@
 #include "cpu/tlb.h"
 #include "machine/devices.h"
 #include "machine/launch.h"
+#include "machine/tpm.h"
 
 #define TSC_HZ 2000000000u
 
@@ -147,6 +148,8 @@ void machine_free(struct machine *m)
   if (!m)
     return;
   devices_free(m);
+  tpm_end(m);
+  launch_end(m);
   pc_free(m);
   drives_free(m);
   acpi_free(&m->acpi);

@@ -15,6 +15,7 @@
 #include "device/device.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
+#include "machine/launch.h"
 #include "firmware/acpi.h"
 #include "firmware/bios.h"
 #include "firmware/board.h"
@@ -74,6 +75,8 @@ struct machine {
   // Devices (devices.c).
   struct chardevs chardevs;
   struct device *devices;
+  struct machine_tpm *tpm; // tpm.c; NULL: none
+  struct launch launch;    // the last SKINIT
   struct drive *drives;
   struct device_env env;
   // The run.
