@@ -12,6 +12,7 @@
 #include "device/serial.h"
 #include "device/vga.h"
 #include "machine/devices.h"
+#include "machine/tpm.h"
 
 static struct irq isa_irq(void *arg, int n)
 {
@@ -62,6 +63,8 @@ static bool make(struct machine *m, const char *text, struct err *e)
   struct device_env env = m->env;
   if (name && board_device(name))
     d = board_device_create(m, &o, e);
+  else if (name && tpm_device(name))
+    d = tpm_device_create(m, &o, e);
   else if (choose_chain(m, name, &o, &env, e))
     d = device_create(&env, &o, e);
   opts_free(&o);
