@@ -15,6 +15,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "boot"))
 import boots  # noqa: E402
+import boots_io  # noqa: E402
 import guest  # noqa: E402
 
 
@@ -45,9 +46,10 @@ def boot_tests(build):
         finally:
             shutil.rmtree(ctx.tmp, ignore_errors=True)
 
-    for name, test in inspect.getmembers(boots, inspect.isfunction):
-        if not name.startswith("_") and test.__module__ == "boots":
-            yield "boot/" + name, lambda test=test: run(test)
+    for module in (boots, boots_io):
+        for name, test in inspect.getmembers(module, inspect.isfunction):
+            if not name.startswith("_") and test.__module__ == module.__name__:
+                yield "boot/" + name, lambda test=test: run(test)
 
 
 def one(name, test):

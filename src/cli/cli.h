@@ -68,6 +68,8 @@ bool take_mon(struct cli *c, const char *value, struct err *e);
 bool take_debugcon(struct cli *c, const char *value, struct err *e);
 bool take_display(struct cli *c, const char *value, struct err *e);
 bool take_vga(struct cli *c, const char *value, struct err *e);
+bool take_netdev(struct cli *c, const char *value, struct err *e);
+bool take_nic(struct cli *c, const char *value, struct err *e);
 bool take_net(struct cli *c, const char *value, struct err *e);
 bool take_d(struct cli *c, const char *value, struct err *e);
 

@@ -142,9 +142,20 @@ bool take_vga(struct cli *c, const char *value, struct err *e)
          err_set(e, "-vga %s: the adapters are std and none", value);
 }
 
+bool take_netdev(struct cli *c, const char *value, struct err *e)
+{
+  return add(&c->config.netdevs, value, e);
+}
+
+bool take_nic(struct cli *c, const char *value, struct err *e)
+{
+  return !strcmp(value, "none") || add(&c->config.nics, value, e);
+}
+
 bool take_net(struct cli *c, const char *value, struct err *e)
 {
-  return !strcmp(value, "none") || err_set(e, "-nic %s: there is no network yet; use none", value);
+  return !strcmp(value, "none") ||
+         err_set(e, "-net %s: not supported; use -nic user,model=NAME, or -netdev and -device", value);
 }
 
 bool take_d(struct cli *c, const char *value, struct err *e)

@@ -10,6 +10,7 @@
 #include "device/serial.h"
 #include "device/vga.h"
 #include "device/virtio_blk.h"
+#include "device/virtio_net.h"
 #include "device/virtio_rng.h"
 
 #define PCI_PROPS                                                                                            \
@@ -65,6 +66,19 @@ static const struct catalog_prop dma_props[] = {
 };
 
 static const struct catalog_prop pci_props[] = {PCI_PROPS, {NULL}};
+static const struct catalog_prop virtio_net_props[] = {
+    {"netdev", "id", "the -netdev that it is connected to"},
+    {"mac", "address", "52:54:00:12:34:56, and so on"},
+    {"mrg_rxbuf", "on/off", "offer mergeable receive buffers (on)"},
+    {"status", "on/off", "offer the link's status (on)"},
+    {"rx_queue_size", "number", "entries, a power of two from 16 to 1024 (256)"},
+    {"tx_queue_size", "number", "as rx_queue_size"},
+    {"bootindex", "number", "accepted; there is no boot ROM"},
+    {"romfile", "path", "accepted; there is no boot ROM"},
+    VIRTIO_PROPS,
+    {NULL},
+};
+
 static const struct catalog_prop rng_props[] = {VIRTIO_PROPS, {NULL}};
 
 static const struct catalog_prop vga_props[] = {
@@ -108,6 +122,8 @@ const struct catalog_device catalog[] = {
     {"tpm-tis", NULL, "board", "TPM with the FIFO interface of TIS", tpm_props, NULL},
     {"VGA", NULL, "PCI", "standard VGA with linear modes", vga_props, vga_device},
     {"virtio-blk-pci", "virtio-blk", "PCI", "paravirtual disk", blk_props, virtio_blk_device},
+    {"virtio-net-pci", "virtio-net", "PCI", "paravirtual network adapter", virtio_net_props,
+     virtio_net_device},
     {"virtio-rng-pci", "virtio-rng", "PCI", "entropy from the machine's seed: repeatable, not for secrets",
      rng_props, virtio_rng_device},
     {NULL},

@@ -18,6 +18,8 @@ struct chardev;
 struct clock;
 struct ide;
 struct log;
+struct netdev;
+struct netdevs;
 struct pci_bus;
 
 struct device {
@@ -42,6 +44,8 @@ struct device_env {
   struct irq (*isa_irq)(void *arg, int n);
   struct blockdev *(*drive)(void *arg, const char *id);  // NULL: no such drive, or taken
   struct chardev *(*chardev)(void *arg, const char *id); // NULL: no such chardev
+  struct netdevs *netdevs;
+  struct netdev *(*netdev)(void *arg, const char *id); // NULL: no such network, or taken
 };
 
 static inline void device_reset(struct device *d)

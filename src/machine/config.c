@@ -39,6 +39,8 @@ void config_free(struct config *c)
   text_list_free(&c->tpmdevs);
   text_list_free(&c->serials);
   text_list_free(&c->monitors);
+  text_list_free(&c->netdevs);
+  text_list_free(&c->nics);
   *c = (struct config){0};
 }
 

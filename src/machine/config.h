@@ -55,6 +55,8 @@ struct config {
   struct text_list chardevs; // -chardev
   struct text_list tpmdevs;  // -tpmdev
   struct text_list serials;  // -serial; "none" takes a place
+  struct text_list netdevs;  // -netdev
+  struct text_list nics;     // -nic
   struct text_list monitors; // -monitor, or "chardev:ID" for -mon
   char *debugcon;
   bool serial_given, monitor_given;

@@ -13,6 +13,7 @@
 #include "device/vga.h"
 #include "machine/devices.h"
 #include "machine/tpm.h"
+#include "machine/nets.h"
 
 static struct irq isa_irq(void *arg, int n)
 {
@@ -167,9 +168,11 @@ bool devices_init(struct machine *m, struct err *e)
                                .arg = m,
                                .isa_irq = isa_irq,
                                .drive = drives_find,
+                               .netdevs = &m->netdevs,
+                               .netdev = nets_find,
                                .chardev = find_chardev};
-  return open_chardevs(m, e) && make_serials(m, e) && drives_init(m, e) && tpm_init(m, e) &&
-         make_devices(m, e) && tpm_used(m, e);
+  return open_chardevs(m, e) && nets_open(m, e) && make_serials(m, e) && drives_init(m, e) &&
+         tpm_init(m, e) && make_devices(m, e) && tpm_used(m, e) && nets_nics(m, make, e);
 }
 
 void devices_reset(struct machine *m)

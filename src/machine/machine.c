@@ -123,6 +123,11 @@ static void quit(void *arg)
   machine_request(arg, WANT_QUIT);
 }
 
+static void frames_wait(void *arg)
+{
+  machine_request(arg, WANT_LOOK);
+}
+
 struct machine *machine_new(const struct config *c, struct err *e)
 {
   struct machine *m = calloc(1, sizeof *m);
@@ -137,6 +142,7 @@ struct machine *machine_new(const struct config *c, struct err *e)
   chardevs_init(&m->chardevs);
   m->chardevs.quit = quit;
   m->chardevs.quit_arg = m;
+  netdevs_init(&m->netdevs, &m->clock, frames_wait, m);
   if (build(m, e))
     return m;
   machine_free(m);
@@ -155,6 +161,7 @@ void machine_free(struct machine *m)
   acpi_free(&m->acpi);
   cpus_free(m);
   chardevs_free(&m->chardevs);
+  netdevs_free(&m->netdevs);
   fabric_free(&m->fabric);
   bus_free(&m->bus);
   ram_free(&m->ram);

@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 #include "device/chardev.h"
 #include "device/device.h"
+#include "device/net.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
 #include "machine/launch.h"
@@ -41,6 +42,7 @@ enum machine_request {
   WANT_POWER_OFF = 2,
   WANT_EXIT = 4,
   WANT_QUIT = 8,
+  WANT_LOOK = 16, // a network has something for the outside
 };
 
 struct drive {
@@ -74,6 +76,7 @@ struct machine {
   struct acpi_image acpi;
   // Devices (devices.c).
   struct chardevs chardevs;
+  struct netdevs netdevs;
   struct device *devices;
   struct machine_tpm *tpm; // tpm.c; NULL: none
   struct launch launch;    // the last SKINIT

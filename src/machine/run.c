@@ -5,7 +5,8 @@
 #include <poll.h>
 #include <time.h>
 
-#define FDS_MAX 32
+#define FDS_MAX        1024
+#define NETWORK_CREDIT 1000000u // ns
 
 static uint64_t host_ns(void)
 {
@@ -28,9 +29,14 @@ static void look_outside(struct machine *m, uint64_t timeout)
   unsigned n = chardev_poll_fds(&m->chardevs, fds, FDS_MAX - 1);
   if (m->signal_fd >= 0)
     fds[n] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+  unsigned net = n + (m->signal_fd >= 0);
+  unsigned total = net + netdevs_poll_fds(&m->netdevs, fds + net, FDS_MAX - net, &timeout);
   struct timespec t = {.tv_sec = (time_t)(timeout / 1000000000u), .tv_nsec = (long)(timeout % 1000000000u)};
-  int ready = ppoll(fds, n + (m->signal_fd >= 0), timeout == UINT64_MAX ? NULL : &t, NULL);
-  if (ready <= 0)
+  int ready = ppoll(fds, total, timeout == UINT64_MAX ? NULL : &t, NULL);
+  if (ready < 0)
+    return;
+  netdevs_poll(&m->netdevs, fds + net); // a network's own timers run out without an event, too
+  if (ready == 0)
     return;
   if (m->signal_fd >= 0 && fds[n].revents)
     machine_request(m, WANT_QUIT);
@@ -64,8 +70,12 @@ static void pace(struct machine *m)
 // on takes as long as it says, in poll(). The guest cannot tell: its clock jumps in any case.
 static void set_pace(struct machine *m)
 {
-  m->engine.alone = !chardevs_open(&m->chardevs);
-  m->engine.pace = m->config->clock != CLOCK_HOST && chardevs_interactive(&m->chardevs);
+  bool network = netdevs_running(&m->netdevs);
+  m->engine.alone = !chardevs_open(&m->chardevs) && !m->netdevs.first;
+  m->engine.pace = m->config->clock != CLOCK_HOST && (network || chardevs_interactive(&m->chardevs));
+  // A network answers in the host's time: no guest's timeout may run out before.
+  if (network && m->engine.credit > NETWORK_CREDIT)
+    m->engine.credit = NETWORK_CREDIT;
 }
 
 static bool finish(struct machine *m, enum machine_end end)
@@ -107,6 +117,8 @@ static bool serve(struct machine *m)
 {
   uint32_t wanted = m->wanted;
   m->wanted = 0;
+  if (wanted & WANT_LOOK)
+    look_outside(m, 0);
   if (wanted & WANT_QUIT)
     return finish(m, END_QUIT);
   if (wanted & WANT_EXIT)

@@ -160,6 +160,33 @@ def initramfs(dirname):
     return path
 
 
+# What init-io loads besides: adapters, AHCI, CD-ROM, file systems.
+IO_MODULES = MODULES + """failover net_failover virtio_net e1000 libahci ahci cdrom sr_mod isofs crc32c_generic jbd2 mbcache
+crc16 ext4""".split()
+
+# How udhcpc is told what to do with an address.
+UDHCPC = b"""#!/bin/sh
+[ "$1" = bound ] && ip addr add "$ip/$mask" dev "$interface" && ip route add default via "$router"
+exit 0
+"""
+
+
+def io_initramfs(dirname):
+    """busybox, drivers of disks and networks, the script init-io."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, "io.cpio")
+    if newer(path, [os.path.join(HERE, "init-io"), __file__]):
+        return path
+    c = archive(dirname, "init-io")
+    c.add("udhcpc", stat.S_IFREG | 0o755, UDHCPC)
+    c.add("modules", stat.S_IFDIR | 0o755)
+    for i, (name, file) in enumerate(tree(dirname, IO_MODULES)):
+        c.add(f"modules/{i:02}-{name}.ko", stat.S_IFREG | 0o644, read(file))
+    with open(path, "wb") as f:
+        f.write(c.finish())
+    return path
+
+
 def kvmclient(dirname):
     """The client of KVM, linked statically."""
     path = os.path.join(dirname, "kvmclient")

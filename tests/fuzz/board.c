@@ -37,6 +37,36 @@ static void add(struct text_list *l, const char *fmt, int fd)
     abort();
 }
 
+// In place of the host's sockets: what the guest sends comes back, and what it asks for besides.
+static void echo(struct netdev *n, const uint8_t *frame, size_t len)
+{
+  netdev_feed(n, frame, len);
+  if (frame[0] & 1)
+    netdev_feed(n, frame, len / 2);
+}
+
+static unsigned no_fds(struct netdev *n, struct pollfd *fds, unsigned max, uint64_t *timeout)
+{
+  return 0;
+}
+
+static void nothing_came(struct netdev *n, const struct pollfd *fds, unsigned count)
+{
+}
+
+static void nothing_owned(struct netdev *n)
+{
+}
+
+static void close_networks(struct machine *m)
+{
+  static const struct net_ops ops = {echo, no_fds, nothing_came, nothing_owned};
+  for (struct netdev *n = m->netdevs.first; n; n = n->next) {
+    n->ops->free(n);
+    n->ops = &ops;
+  }
+}
+
 void board_open(struct fuzz_board *b)
 {
   static const uint8_t handler[] = {0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf};
@@ -59,8 +89,11 @@ void board_open(struct fuzz_board *b)
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=virtio,discard=on", b->file[3]);
   add(&c->serials, "null", 0);
   add(&c->serials, "null", 0);
+  add(&c->netdevs, "user,id=n%d,restrict=on", 0);
   add(&c->devices, "VGA,romfile=,addr=%d", 2);
-  static const char *const devices[] = {"virtio-rng-pci", "pacifica-dma,functions=2", "pci-testdev", "pc-testdev", "isa-debug-exit"};
+  static const char *const devices[] = {
+      "virtio-rng-pci", "virtio-net-pci,netdev=n0", "pacifica-dma,functions=2", "pci-testdev", "pc-testdev",
+      "isa-debug-exit"};
   for (unsigned i = 0; i < sizeof devices / sizeof devices[0]; i++)
     if (!text_list_add(&c->devices, devices[i]))
       abort();
@@ -69,6 +102,7 @@ void board_open(struct fuzz_board *b)
     fprintf(stderr, "fuzz: no machine: %s\n", e.text);
     abort();
   }
+  close_networks(b->m);
   for (unsigned v = 0; v < 256; v++)
     board_poke(b->m, v * 4, &(uint32_t){HANDLER}, 4);
   board_poke(b->m, HANDLER, handler, sizeof handler);
@@ -123,6 +157,10 @@ void board_pass(struct machine *m, uint64_t n)
   m->engine.limit = engine_instructions(&m->engine) + n;
   for (unsigned i = 0; i < 64; i++) {
     enum engine_stop why = engine_run(&m->engine);
+    struct pollfd fds[1];
+    uint64_t timeout = 0;
+    netdevs_poll_fds(&m->netdevs, fds, 0, &timeout);
+    netdevs_poll(&m->netdevs, fds);
     if (why == ENGINE_LIMIT || why == ENGINE_IDLE)
       break;
     if (m->wanted & WANT_RESET) {

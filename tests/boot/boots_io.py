@@ -1,0 +1,134 @@
+"""Tests in which a Linux guest uses its network and its disks. As boots.py."""
+import contextlib
+import hashlib
+import http.server
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import boots
+import guest
+
+APPEND = "console=ttyS0 quiet "
+FILE = b"".join(b"%d\n" % n for n in range(500000))  # 3.4 MB
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _linux(ctx, *args):
+    return ["-kernel", guest.elf_kernel(ctx.guest), "-initrd", guest.io_initramfs(ctx.guest), "-nographic", "-no-reboot",
+            "-m", "256", *args]
+
+
+def _runs(ctx, args, seconds=120):
+    r = boots._run(ctx, args, seconds)
+    r.line("guest: end")
+    assert "guest: trouble" not in r.out, r.out[-2000:]
+    assert r.status == 0, f"status {r.status}: {r.err}"
+    return r
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(FILE)))
+        self.end_headers()
+        self.wfile.write(FILE)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def _http():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _sink():
+    """A port that takes what comes; the list gets its length."""
+    s, got = socket.create_server(("127.0.0.1", 0)), []
+
+    def take():
+        with contextlib.suppress(OSError):
+            c, _ = s.accept()
+            n = 0
+            try:
+                while part := c.recv(65536):
+                    n += len(part)
+                c.sendall(b"%d\n" % n)
+            finally:
+                got.append(n)
+                c.close()
+
+    t = threading.Thread(target=take, daemon=True)
+    t.start()
+    try:
+        yield s.getsockname()[1], got, t
+    finally:
+        s.close()
+
+
+def _call(port, seconds):
+    """Asks the guest through a forwarded port until it answers."""
+    until = time.time() + seconds
+    while time.time() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), seconds) as s:
+            data = s.recv(100)
+            if data:
+                return data
+        time.sleep(0.2)
+    return b""
+
+
+def _network(ctx, driver, nic, address="52:54:00:12:34:56", extra=()):
+    with _http() as port, _sink() as (sink, got, taker):
+        forward, answer = _free_port(), []
+        caller = threading.Thread(target=lambda: answer.append(_call(forward, 100 * ctx.factor)), daemon=True)
+        caller.start()
+        args = [a.replace("FORWARD", f"hostfwd=tcp:127.0.0.1:{forward}-:80") for a in nic]
+        r = _runs(ctx, _linux(ctx, *args, "-append", f"{APPEND}net=10.0.2.2:{port} sink={sink} serve=1", *extra))
+        caller.join(10)
+        taker.join(10)
+    r.line(f"guest: driver {driver} {address}")
+    r.line("guest: address 10.0.2.15/24")
+    assert r.line("guest: fetched [0-9a-f]+").split()[-1] == _digest(FILE)
+    r.line("guest: sent 3000000")
+    assert got == [3000000], got
+    r.line("guest: answered")
+    assert answer == [b"hello from the guest\n"], answer
+    counts = [int(n) for n in r.line("guest: counts [0-9 ]+").split()[2:]]
+    assert counts[2] == 0 and counts[10] == 0, f"errors: {counts}"
+    return r
+
+
+def a_file_comes_over_http_by_virtio_net(ctx):
+    _network(ctx, "virtio_net", ["-netdev", "user,id=n0,FORWARD", "-device", "virtio-net-pci,netdev=n0"])
+
+
+def a_file_comes_over_http_by_legacy_virtio_net_without_merged_buffers(ctx):
+    _network(ctx, "virtio_net", ["-netdev", "user,id=n0,FORWARD", "-device",
+                                 "virtio-net-pci,netdev=n0,disable-modern=on,mrg_rxbuf=off,vectors=0,mac=52:54:00:aa:bb:cc"],
+             "52:54:00:aa:bb:cc")
+
+
+def a_network_works_on_the_host_s_clock(ctx):
+    _network(ctx, "virtio_net", ["-nic", "user,model=virtio,FORWARD"], extra=["-clock", "host"])

@@ -1,0 +1,302 @@
+// virtio-net: frames in both directions, merged buffers, evil rings, refused memory.
+#include "netbed.h"
+
+#include <stdlib.h>
+
+#include "device/virtio_net.h"
+
+enum { BAR4 = 0xe0000000, MSIX = 0xe1000000, SIZE = 16, RX = 0, TX = 1, HDR = 12, BUF = 0x40000 };
+enum { DESC = 0x10000, AVAIL = 0x11000, USED = 0x12000, STEP = 0x4000 }; // of queue n: + n * STEP
+enum { NEXT = 1, WRITE = 2 };
+#define MRG (UINT64_C(1) << 15)
+
+struct fixture {
+  struct bed bed;
+  struct netbed nb;
+  struct virtio_net *d;
+  uint16_t avail[2];
+};
+
+static void driver(struct fixture *f, uint64_t features)
+{
+  struct bed *b = &f->bed;
+  bed_write(b, BAR4 + 0x14, 1, 0);
+  bed_write(b, BAR4 + 0x14, 1, 3);
+  for (unsigned i = 0; i < 2; i++) {
+    bed_write(b, BAR4 + 8, 4, i);
+    bed_write(b, BAR4 + 0xc, 4, (features | VIRTIO_F_VERSION_1) >> 32 * i & 0xffffffff);
+  }
+  bed_write(b, BAR4 + 0x14, 1, 11);
+  memset(bed_mem(b, DESC), 0, 2 * STEP);
+  for (unsigned q = 0; q < 2; q++) {
+    bed_write(b, BAR4 + 0x16, 2, q);
+    bed_write(b, BAR4 + 0x18, 2, SIZE);
+    bed_write(b, BAR4 + 0x20, 4, DESC + q * STEP);
+    bed_write(b, BAR4 + 0x28, 4, AVAIL + q * STEP);
+    bed_write(b, BAR4 + 0x30, 4, USED + q * STEP);
+    bed_write(b, BAR4 + 0x1c, 2, 1);
+    f->avail[q] = 0;
+  }
+  bed_write(b, BAR4 + 0x14, 1, 15);
+}
+
+static void start(struct fixture *f, uint64_t features)
+{
+  struct err e;
+  memset(f, 0, sizeof *f);
+  bed_init(&f->bed, 4 << 20);
+  netbed_init(&f->nb, &f->bed);
+  f->d = virtio_net_create(&f->bed.env, f->nb.net, bed_opts("x"), &e);
+  assert_non_null(f->d);
+  const struct pci_func *p = &f->d->pci.pci;
+  bed_config_write(&f->bed, p, 0x14, 4, MSIX);
+  bed_config_write(&f->bed, p, 0x20, 4, BAR4);
+  bed_config_write(&f->bed, p, PCI_COMMAND, 2, 7);
+  driver(f, features);
+}
+
+static void stop(struct fixture *f)
+{
+  virtio_net_free(f->d);
+  netdevs_free(&f->nb.set);
+  bed_free(&f->bed);
+}
+
+static void desc(struct fixture *f, unsigned q, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+                 uint16_t next)
+{
+  uint8_t *d = bed_mem(&f->bed, DESC + q * STEP + 16 * i);
+  memcpy(d, &addr, 8);
+  memcpy(d + 8, &len, 4);
+  memcpy(d + 12, &flags, 2);
+  memcpy(d + 14, &next, 2);
+}
+
+static void offer(struct fixture *f, unsigned q, uint16_t head)
+{
+  memcpy(bed_mem(&f->bed, AVAIL + q * STEP + 4 + 2 * (f->avail[q] & (SIZE - 1))), &head, 2);
+  f->avail[q]++;
+  memcpy(bed_mem(&f->bed, AVAIL + q * STEP + 2), &f->avail[q], 2);
+}
+
+static void kick(struct fixture *f, unsigned q)
+{
+  bed_write(&f->bed, BAR4 + 0x3000 + 4 * q, 2, q);
+  bed_run(&f->bed, 10000000);
+  netbed_look(&f->nb);
+}
+
+static uint16_t used(struct fixture *f, unsigned q)
+{
+  uint16_t v;
+  memcpy(&v, bed_mem(&f->bed, USED + q * STEP + 2), 2);
+  return v;
+}
+
+static uint32_t used_len(struct fixture *f, unsigned q, unsigned n)
+{
+  uint32_t v;
+  memcpy(&v, bed_mem(&f->bed, USED + q * STEP + 8 + 8 * n), 4);
+  return v;
+}
+
+static uint8_t status(struct fixture *f)
+{
+  return (uint8_t)bed_read(&f->bed, BAR4 + 0x14, 1);
+}
+
+static void feed(struct fixture *f, unsigned len, uint8_t fill)
+{
+  uint8_t frame[NET_FRAME_MAX];
+  for (unsigned i = 0; i < len; i++)
+    frame[i] = (uint8_t)(fill + i);
+  netdev_feed(f->nb.net, frame, len);
+  netbed_look(&f->nb);
+}
+
+static void shows_its_address_and_a_link(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  assert_int_equal(bed_read(&f.bed, BAR4 + 0x2000, 4), 0x12005452);
+  assert_int_equal(bed_read(&f.bed, BAR4 + 0x2004, 2), 0x5634);
+  assert_int_equal(bed_read(&f.bed, BAR4 + 0x2006, 2), 1);
+  stop(&f);
+}
+
+static void sends_what_lies_in_several_buffers(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  memset(bed_mem(&f.bed, BUF), 0, HDR);
+  for (unsigned i = 0; i < 100; i++)
+    *bed_mem(&f.bed, BUF + 0x1000 + i) = (uint8_t)i;
+  desc(&f, TX, 0, BUF, HDR, NEXT, 1);
+  desc(&f, TX, 1, BUF + 0x1000, 30, NEXT, 2);
+  desc(&f, TX, 2, BUF + 0x1000 + 30, 70, 0, 0);
+  offer(&f, TX, 0);
+  kick(&f, TX);
+  assert_int_equal(used(&f, TX), 1);
+  assert_int_equal(f.nb.frames, 1);
+  assert_int_equal(f.nb.last_len, 100);
+  assert_memory_equal(f.nb.last, bed_mem(&f.bed, BUF + 0x1000), 100);
+  stop(&f);
+}
+
+static void frames_that_no_ethernet_carries_are_done_and_lost(void **state)
+{
+  struct fixture f;
+  static const uint32_t lengths[] = {0, 5, HDR, HDR + 13, HDR + NET_FRAME_MAX + 1, 0x80000000};
+  start(&f, 0);
+  for (unsigned i = 0; i < 6; i++) {
+    desc(&f, TX, i, BUF, lengths[i], 0, 0);
+    offer(&f, TX, (uint16_t)i);
+  }
+  kick(&f, TX);
+  assert_int_equal(used(&f, TX), 6);
+  assert_int_equal(f.nb.frames, 0);
+  assert_int_equal(status(&f), 15);
+  stop(&f);
+}
+
+static void a_sender_waits_while_the_network_takes_no_more(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  uint8_t frame[60] = {0};
+  while (netdev_can_send(f.nb.net))
+    netdev_send(f.nb.net, frame, 60);
+  desc(&f, TX, 0, BUF, HDR + 60, 0, 0);
+  offer(&f, TX, 0);
+  bed_write(&f.bed, BAR4 + 0x3004, 2, 1);
+  bed_run(&f.bed, 10000000);
+  assert_int_equal(used(&f, TX), 0);
+  netbed_look(&f.nb);
+  bed_run(&f.bed, 10000000);
+  assert_int_equal(used(&f, TX), 1);
+  netbed_look(&f.nb);
+  assert_int_equal(f.nb.frames, NET_OUT + 1);
+  stop(&f);
+}
+
+static void receives_into_one_buffer(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  desc(&f, RX, 3, BUF, 2000, WRITE, 0);
+  offer(&f, RX, 3);
+  kick(&f, RX);
+  feed(&f, 200, 9);
+  assert_int_equal(used(&f, RX), 1);
+  assert_int_equal(used_len(&f, RX, 0), HDR + 200);
+  assert_int_equal(*bed_mem(&f.bed, BUF + 10), 1); // num_buffers
+  assert_int_equal(*bed_mem(&f.bed, BUF + HDR), 9);
+  assert_int_equal(*bed_mem(&f.bed, BUF + HDR + 199), (9 + 199) & 0xff);
+  assert_int_equal(bed_read(&f.bed, BAR4 + 0x1000, 1), 1); // it interrupted
+  stop(&f);
+}
+
+static void frames_wait_for_buffers_and_come_when_there_are_some(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  feed(&f, 60, 1);
+  feed(&f, 61, 2);
+  assert_int_equal(used(&f, RX), 0);
+  desc(&f, RX, 0, BUF, 2000, WRITE, 0);
+  offer(&f, RX, 0);
+  kick(&f, RX);
+  assert_int_equal(used(&f, RX), 1);
+  assert_int_equal(used_len(&f, RX, 0), HDR + 60);
+  desc(&f, RX, 1, BUF, 2000, WRITE, 0);
+  offer(&f, RX, 1);
+  kick(&f, RX);
+  assert_int_equal(used_len(&f, RX, 1), HDR + 61);
+  stop(&f);
+}
+
+static void a_frame_is_spread_over_merged_buffers(void **state)
+{
+  struct fixture f;
+  start(&f, MRG);
+  for (unsigned i = 0; i < 4; i++) {
+    desc(&f, RX, i, BUF + 0x1000 * i, 100, WRITE, 0);
+    offer(&f, RX, (uint16_t)i);
+  }
+  kick(&f, RX);
+  feed(&f, 238, 0);
+  assert_int_equal(used(&f, RX), 3);
+  assert_int_equal(*bed_mem(&f.bed, BUF + 10), 3);
+  assert_int_equal(used_len(&f, RX, 0), 100);
+  assert_int_equal(used_len(&f, RX, 2), 50);
+  assert_int_equal(*bed_mem(&f.bed, BUF + 0x1000), 88);
+  assert_int_equal(*bed_mem(&f.bed, BUF + 0x2000 + 49), 237);
+  feed(&f, 238, 0); // one buffer is left: too little, so it is lost, and the buffer stays
+  assert_int_equal(used(&f, RX), 3);
+  feed(&f, 60, 0);
+  assert_int_equal(used(&f, RX), 4);
+  assert_int_equal(used_len(&f, RX, 3), HDR + 60);
+  stop(&f);
+}
+
+static void refused_memory_stops_the_device_until_it_is_reset(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  desc(&f, TX, 0, UINT64_C(1) << 45, HDR + 60, 0, 0);
+  offer(&f, TX, 0);
+  kick(&f, TX);
+  assert_int_equal(status(&f), 15 | 64);
+  assert_int_equal(used(&f, TX), 0);
+  assert_int_equal(f.nb.frames, 0);
+  driver(&f, 0);
+  desc(&f, RX, 0, UINT64_C(1) << 45, 2000, WRITE, 0);
+  offer(&f, RX, 0);
+  kick(&f, RX);
+  feed(&f, 60, 0);
+  assert_int_equal(status(&f), 15 | 64);
+  assert_int_equal(used(&f, RX), 0);
+  driver(&f, 0); // a chain that loops
+  desc(&f, RX, 0, BUF, 1, WRITE | NEXT, 0);
+  offer(&f, RX, 0);
+  kick(&f, RX);
+  feed(&f, 60, 0);
+  assert_int_equal(status(&f), 15 | 64);
+  driver(&f, 0);
+  desc(&f, TX, 0, BUF, HDR + 60, 0, 0);
+  offer(&f, TX, 0);
+  kick(&f, TX);
+  assert_int_equal(f.nb.frames, 1);
+  stop(&f);
+}
+
+static void a_reset_forgets_what_waited_to_be_sent(void **state)
+{
+  struct fixture f;
+  start(&f, 0);
+  desc(&f, TX, 0, BUF, HDR + 60, 0, 0);
+  offer(&f, TX, 0);
+  bed_write(&f.bed, BAR4 + 0x3004, 2, 1);
+  device_reset(&f.d->device);
+  bed_run(&f.bed, 10000000);
+  netbed_look(&f.nb);
+  assert_int_equal(f.nb.frames, 0);
+  feed(&f, 60, 0);
+  stop(&f);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(shows_its_address_and_a_link),
+      cmocka_unit_test(sends_what_lies_in_several_buffers),
+      cmocka_unit_test(frames_that_no_ethernet_carries_are_done_and_lost),
+      cmocka_unit_test(a_sender_waits_while_the_network_takes_no_more),
+      cmocka_unit_test(receives_into_one_buffer),
+      cmocka_unit_test(frames_wait_for_buffers_and_come_when_there_are_some),
+      cmocka_unit_test(a_frame_is_spread_over_merged_buffers),
+      cmocka_unit_test(refused_memory_stops_the_device_until_it_is_reset),
+      cmocka_unit_test(a_reset_forgets_what_waited_to_be_sent),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
