@@ -18,6 +18,7 @@
 
 STRING(kernel)
 STRING(initrd)
+STRING(slb)
 STRING(append)
 STRING(bios)
 STRING(log_file)
@@ -86,6 +87,7 @@ const struct option options[] = {
     {"kernel", "FILE", take_kernel, "start this kernel without a BIOS: bzImage, multiboot, PVH or ELF"},
     {"initrd", "FILE[,FILE ARGS...]", take_initrd, "initial RAM disk, or multiboot modules"},
     {"append", "TEXT", take_append, "the kernel's command line"},
+    {"slb", "FILE", take_slb, "start this secure loader block by SKINIT, without a BIOS"},
     {"bios", "FILE", take_bios, "BIOS image (bios-256k.bin of SeaBIOS)"},
     {"boot", "[order=]LETTERS[,once=LETTERS][,menu=on|off]", take_boot,
      "a floppy, c disk, d CD-ROM, n network"},
@@ -199,8 +201,10 @@ bool cli_parse(struct cli *c, int argc, char **argv, struct err *e)
     return false;
   if (!k->kernel && (k->initrd || k->append))
     return err_set(e, "%s: only with -kernel", k->initrd ? "-initrd" : "-append");
-  if (k->bios && k->kernel)
-    return err_set(e, "-bios: a kernel given by -kernel starts without a BIOS; give one of the two");
+  if (k->kernel && k->slb)
+    return err_set(e, "-slb: starts instead of a kernel; give -kernel or -slb");
+  if (k->bios && (k->kernel || k->slb))
+    return err_set(e, "-bios: what -kernel or -slb names starts without a BIOS; give one of the two");
   return true;
 }
 

@@ -19,11 +19,13 @@ bool boot_load(const struct boot_request *rq, struct boot_state *st, struct err 
   if (rq->board->ram_below_4g < MIN_RAM + tables)
     return err_set(e, "-m: too little RAM to start a kernel; give at least 4M");
   struct image im;
-  if (!image_read(&im, "kernel", rq->kernel, e))
+  if (!image_read(&im, rq->slb ? "-slb" : "kernel", rq->kernel, e))
     return false;
   e820_build(&st->map, rq->board->ram_below_4g & ~4095ull, rq->board->ram_above_4g, tables);
   bool ok = lowmem_write(&l);
   enum load_result res = LOAD_NOT_MINE;
+  if (ok && rq->slb)
+    res = slb_load(&l, &im);
   for (unsigned i = 0; ok && res == LOAD_NOT_MINE && i < sizeof loaders / sizeof loaders[0]; i++)
     res = loaders[i](&l, &im);
   if (ok && res == LOAD_NOT_MINE)

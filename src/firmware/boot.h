@@ -6,7 +6,7 @@
 // reached through struct guest_mem alone.
 //
 // Which loader takes a file is found out from its content, in this order: multiboot 1, multiboot 2, ELF
-// with a PVH note, other ELF, Linux bzImage.
+// with a PVH note, other ELF, Linux bzImage. A secure loader block is taken as one without a look.
 #ifndef FIRMWARE_BOOT_H
 #define FIRMWARE_BOOT_H
 
@@ -28,6 +28,7 @@ struct acpi_image;
 
 struct boot_request {
   const char *kernel;
+  bool slb;           // it is a secure loader block, to be started by SKINIT
   const char *initrd; // QEMU's: one file; for multiboot "file arg,file2 arg2", a comma as ",,"; or NULL
   const char *append; // or NULL
   const struct board *board;

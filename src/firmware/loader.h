@@ -42,6 +42,7 @@ enum load_result multiboot1_load(struct loader *l, const struct image *im);
 enum load_result multiboot2_load(struct loader *l, const struct image *im);
 enum load_result elf_load(struct loader *l, const struct image *im); // PVH and others
 enum load_result linux_load(struct loader *l, const struct image *im);
+enum load_result slb_load(struct loader *l, const struct image *im); // only when asked for
 
 // Linux' boot parameters ("zero page") for a kernel that is not a bzImage; returns its address or 0.
 #define ZERO_PAGE_SIZE 4096

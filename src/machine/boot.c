@@ -88,7 +88,7 @@ bool firmware_init(struct machine *m, struct err *e)
   firmware_cmos(m, true);
   if (!config_items(m))
     return err_set(e, "out of memory");
-  return m->config->kernel ? true : config_files(m, e);
+  return machine_has_bios(m) ? config_files(m, e) : true;
 }
 
 static struct seg from_descriptor(uint16_t sel, uint64_t d)
@@ -126,7 +126,7 @@ static void enter(struct cpu *c, const struct boot_state *st)
 bool firmware_start(struct machine *m, bool fresh, struct err *e)
 {
   const struct config *c = m->config;
-  if (!c->kernel)
+  if (machine_has_bios(m))
     return true;
   tpm_start_without_bios(m);
   pc_setup(m);
@@ -138,7 +138,8 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e)
                            .fresh = fresh};
   // The same bytes in every run.
   static const uint8_t seed[32] = "pacifica: a repeatable beginning";
-  struct boot_request rq = {.kernel = c->kernel,
+  struct boot_request rq = {.kernel = c->slb ? c->slb : c->kernel,
+                            .slb = c->slb != NULL,
                             .initrd = c->initrd,
                             .append = c->append,
                             .board = &m->board,

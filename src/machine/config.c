@@ -29,7 +29,7 @@ void config_init(struct config *c)
 
 void config_free(struct config *c)
 {
-  char *owned[] = {c->kernel,   c->initrd,   c->append, c->bios,     c->cpu,
+  char *owned[] = {c->kernel,   c->initrd,   c->append, c->bios,     c->slb,       c->cpu,
                    c->debugcon, c->rtc_base, c->name,   c->log_file, c->stats_file};
   for (unsigned i = 0; i < sizeof owned / sizeof owned[0]; i++)
     free(owned[i]);

@@ -41,6 +41,7 @@ enum clock_kind { CLOCK_VIRTUAL, CLOCK_HOST };
 struct config {
   // What runs.
   char *kernel, *initrd, *append, *bios;
+  char *slb; // a secure loader block, instead of a kernel
   char *cpu; // NULL: the default model
   unsigned cpus;
   uint64_t ram_size;

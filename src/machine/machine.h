@@ -107,6 +107,11 @@ enum machine_end machine_run(struct machine *m);
 void machine_request(struct machine *m, uint32_t what);
 // Now: only between slices.
 bool machine_reset(struct machine *m, struct err *e);
+// Whether it starts from the BIOS, not from a file that -kernel or -slb names.
+static inline bool machine_has_bios(const struct machine *m)
+{
+  return !m->config->kernel && !m->config->slb;
+}
 // For the monitor, between slices.
 void machine_stop(struct machine *m);
 void machine_cont(struct machine *m);

@@ -106,7 +106,7 @@ static bool init_pci(struct machine *m, struct err *e)
 bool pc_init(struct machine *m, struct err *e)
 {
   struct pc *pc = &m->pc;
-  if (!m->config->kernel) {
+  if (machine_has_bios(m)) {
     if (!bios_load(&m->bios, &m->ram, m->config->bios, e))
       return false;
     bios_map(&m->bios, &m->bus);

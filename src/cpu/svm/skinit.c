@@ -59,8 +59,10 @@ static void mark_others(struct cpu *c)
 static void reset(struct cpu *c, uint32_t slb)
 {
   uint32_t held = c->pending;
+  const struct op *at = c->at; // INIT comes between instructions, this in the middle of one
   cpu_init(c);
   c->pending = held;
+  c->at = at;
   c->run = RUN_ON;
   c->cr0 |= CR0_PE;
   c->seg[SEG_CS] = (struct seg){.limit = 0xffffffff,
