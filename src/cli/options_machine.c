@@ -69,6 +69,7 @@ bool take_smp(struct cli *c, const char *value, struct err *e)
     return err_set(e, "-smp %s: sockets * cores * threads does not give %llu CPUs", value,
                    (unsigned long long)cpus);
   c->config.cpus = (unsigned)cpus;
+  c->config.cpus_given = true;
   c->config.nodes = (unsigned)nodes;
   return true;
 }
@@ -125,8 +126,9 @@ bool take_numa(struct cli *c, const char *value, struct err *e)
   const char *type = opts_get(&o, "type");
   if (type && !strcmp(type, "node"))
     return finish(&o, add_node(c, &o, e), e);
+  bool dist = type && !strcmp(type, "dist");
   opts_free(&o);
-  if (type && !strcmp(type, "dist"))
+  if (dist)
     return err_set(e, "-numa dist: distances follow from the links between nodes; give -link A-B");
   return err_set(e, "-numa %s: only -numa node,cpus=A-B,mem=SIZE is known here", value);
 }

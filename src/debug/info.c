@@ -4,6 +4,7 @@
 #include "cpu/lapic.h"
 #include "cpu/model.h"
 #include "cpu/tlb.h"
+#include "debug/info.h"
 #include "debug/monitor.h"
 #include "debug/pagetable.h"
 #include "debug/regs.h"
@@ -77,9 +78,8 @@ static void print_bar(FILE *out, const struct pci_func *f, unsigned i)
           base, b->active ? base + b->size - 1 : UINT64_MAX);
 }
 
-static void pci(struct monitor_call *c)
+static void pci_one(struct monitor_call *c, const struct pci_bus *bus)
 {
-  const struct pci_bus *bus = &c->machine->pc.pci;
   for (unsigned devfn = 0; devfn < 256; devfn++) {
     const struct pci_func *f = bus->func[devfn];
     if (!f)
@@ -93,6 +93,12 @@ static void pci(struct monitor_call *c)
     for (unsigned i = 0; i < 7; i++)
       print_bar(c->out, f, i);
   }
+}
+
+static void pci(struct monitor_call *c)
+{
+  for (const struct pci_bus *bus = &c->machine->pc.pci; bus; bus = bus->next)
+    pci_one(c, bus);
 }
 
 static void qtree(struct monitor_call *c)
@@ -203,6 +209,7 @@ const struct monitor_command monitor_info[] = {
     {"stats", NULL, "", "what was counted: world switches, exits, page walks, the TLB", stats},
     {"mtree", NULL, "", "the address maps", mtree},
     {"pci", NULL, "", "PCI functions", pci},
+    {"fabric", NULL, "", "nodes, links, routes and traffic", info_fabric},
     {"qtree", NULL, "", "devices", qtree},
     {"pic", "irq", "", "interrupt controllers", pic},
     {"lapic", NULL, "", "the current CPU's local APIC", lapic},

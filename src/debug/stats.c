@@ -141,9 +141,19 @@ static void fabric(FILE *f, const struct machine *m)
     fprintf(f,
             "%s\n    {\"device_reads\": %llu, \"device_writes\": %llu, \"bytes_read\": %llu, "
             "\"bytes_written\": %llu, "
-            "\"messages\": %llu, \"aborts\": %llu}",
+            "\"messages\": %llu, \"aborts\": %llu, \"unrouted\": %llu, \"links\": [",
             i ? "," : "", (ull)n->reads, (ull)n->writes, (ull)n->read_bytes, (ull)n->written_bytes,
-            (ull)n->messages, (ull)n->aborts);
+            (ull)n->messages, (ull)n->aborts, (ull)n->unrouted);
+    const char *comma = "";
+    for (unsigned p = 0; p < TOPOLOGY_PORTS; p++) {
+      const struct fabric_link *l = &n->link[p];
+      if (l->peer >= m->fabric.nodes)
+        continue;
+      fprintf(f, "%s{\"link\": %u, \"to\": %u, \"requests\": %llu, \"bytes\": %llu}", comma, p, l->peer,
+              (ull)l->requests, (ull)l->bytes);
+      comma = ", ";
+    }
+    fprintf(f, "]}");
   }
   fprintf(f, "\n  ],\n");
 }

@@ -15,8 +15,9 @@
 
 #define PCI_PROPS                                                                                            \
   {"addr", "slot[.function]", "place on the bus, hexadecimal (the first free one)"},                         \
+      {"node", "number", "whose I/O chain it is on (0)"},                                                    \
   {                                                                                                          \
-    "bus", "string", "pci.0"                                                                                 \
+    "bus", "string", "pci.N, the chain of node N (pci.0)"                                                    \
   }
 #define VIRTIO_PROPS                                                                                         \
   PCI_PROPS, {"disable-legacy", "on/off/auto", "leave out the legacy interface (auto: off)"},                \

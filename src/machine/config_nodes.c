@@ -25,9 +25,15 @@ static bool count_nodes(struct config *c, struct err *e)
 static bool share_cpus(struct config *c, struct err *e)
 {
   unsigned given = 0;
-  uint32_t all = (uint32_t)((1ull << c->cpus) - 1), seen = 0;
-  for (unsigned n = 0; n < c->nodes; n++)
+  uint32_t seen = 0;
+  for (unsigned n = 0; n < c->nodes; n++) {
     given += c->node[n].cpus != 0;
+    seen |= c->node[n].cpus;
+  }
+  if (seen && !c->cpus_given) // then the nodes say how many
+    c->cpus = 32 - (unsigned)__builtin_clz(seen);
+  uint32_t all = (uint32_t)((1ull << c->cpus) - 1);
+  seen = 0;
   if (given && given != c->nodes)
     return err_set(e, "-node: give cpus= to all nodes or to none");
   if (c->cpus < c->nodes)
@@ -42,7 +48,7 @@ static bool share_cpus(struct config *c, struct err *e)
     seen |= c->node[n].cpus;
   }
   if (seen != all)
-    return err_set(e, "-node: the nodes' cpus= must be the CPUs 0 to %u of -smp, each once", c->cpus - 1);
+    return err_set(e, "-node: the nodes' cpus= must be the CPUs 0 to %u, each once", c->cpus - 1);
   if (!(c->node[0].cpus & 1))
     return err_set(e, "-node: CPU 0, which starts the machine, belongs to node 0");
   return true;

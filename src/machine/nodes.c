@@ -172,7 +172,7 @@ struct pci_bus *nodes_chain(struct machine *m, unsigned node, struct err *e)
   if (node == 0)
     return &m->pc.pci;
   if (node >= ns->count) {
-    err_set(e, "node=%u: there are %u nodes, numbered from 0", node, ns->count);
+    err_set(e, "node=%u: the last node is %u; -smp nodes=N gives more", node, ns->count - 1);
     return NULL;
   }
   if (ns->map.node[node].chain.present)
