@@ -5,5 +5,8 @@
 #include "debug/monitor.h"
 
 void info_fabric(struct monitor_call *c);
+void info_dev(struct monitor_call *c);
+void info_skinit(struct monitor_call *c);
+void info_tpm(struct monitor_call *c);
 
 #endif

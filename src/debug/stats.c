@@ -158,6 +158,21 @@ static void fabric(FILE *f, const struct machine *m)
   fprintf(f, "\n  ],\n");
 }
 
+static void exclusion(FILE *f, const struct machine *m)
+{
+  fprintf(f, "  \"dev\": [");
+  for (unsigned i = 0; i < m->fabric.nodes && m->fabric.node[i].dev; i++) {
+    const struct dev *d = m->fabric.node[i].dev;
+    fprintf(f, "%s\n    {\"checks\": %llu, \"table_lines\": %llu, \"denials_by_domain\": [", i ? "," : "",
+            (ull)d->checks, (ull)d->walks);
+    for (unsigned k = 0; k < d->model->domains; k++)
+      fprintf(f, "%s%llu", k ? ", " : "", (ull)d->denials[k]);
+    fprintf(f, "], \"denials_secure_loader\": %llu, \"denials_io\": %llu, \"denials_configuration\": %llu}",
+            (ull)d->sl_denials, (ull)d->io_denials, (ull)d->config_denials);
+  }
+  fprintf(f, "\n  ],\n");
+}
+
 bool stats_write(struct machine *m, const char *path, struct err *e)
 {
   FILE *f = fopen(path, "w");
@@ -170,6 +185,7 @@ bool stats_write(struct machine *m, const char *path, struct err *e)
   fprintf(f, "{\n  \"instructions\": %llu,\n  \"virtual_ns\": %llu,\n", (ull)n, (ull)clock_now(&m->clock));
   cpus(f, m);
   fabric(f, m);
+  exclusion(f, m);
   fprintf(f, "  \"blocks\": {\"built\": %llu, \"dropped\": %llu, \"emptied\": %llu},\n",
           (ull)m->engine.code.built, (ull)m->engine.code.dropped, (ull)m->engine.code.emptied);
   fprintf(

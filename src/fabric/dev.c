@@ -19,7 +19,6 @@ enum { FN_BASE_LO, FN_BASE_HI, FN_MAP, FN_CAP, FN_CR, FN_ERR_STATUS, FN_ERR_ADDR
 
 enum {
   PAGE_BITS = 12,
-  LINE_BYTES = 64,
   LINE_BITS = PAGE_BITS + 9, // a line covers 512 pages
   LINES_FIRST = 256,         // a power of two
   LINES_MAX = 1u << 17,      // at half of them the cache starts anew
@@ -27,7 +26,7 @@ enum {
 
 struct dev_line {
   uint64_t key; // (address >> LINE_BITS) * DEV_DOMAINS + domain + 1; 0: empty
-  uint8_t bits[LINE_BYTES];
+  uint8_t bits[DEV_LINE];
 };
 
 const struct dev_model dev_model_k8 = {.domains = 4, .maps = 3, .address_bits = 40, .reset_cr = 0};
@@ -179,15 +178,15 @@ static bool out_of_range(const struct dev *d, unsigned domain, uint64_t addr)
 }
 
 // The walk goes to memory and is stopped by nothing. What is not memory reads as ones, and so denies.
-static void walk(const struct dev *d, unsigned domain, uint64_t number, uint8_t bits[LINE_BYTES])
+static void walk(const struct dev *d, unsigned domain, uint64_t number, uint8_t bits[DEV_LINE])
 {
-  struct txn t = {.addr = table_base(d, domain) + number * LINE_BYTES,
+  struct txn t = {.addr = table_base(d, domain) + number * DEV_LINE,
                   .kind = TXN_READ,
                   .space = TXN_MEM,
                   .node = d->node,
                   .walk = true,
                   .debug = true}; // RAM only: a table in a device's registers is none
-  bus_transfer(d->bus, &t, bits, LINE_BYTES);
+  bus_transfer(d->bus, &t, bits, DEV_LINE);
 }
 
 static uint32_t slot(const struct dev *d, uint64_t key)
@@ -323,14 +322,11 @@ void dev_deny(struct dev *d, const struct txn *t, uint64_t addr, uint64_t len, e
     d->machine_check(d->machine_check_arg, d->node, write, t->space == TXN_IO, addr);
 }
 
-bool dev_table_excludes(const struct dev *d, unsigned domain, uint64_t addr)
+void dev_table_line(const struct dev *d, unsigned domain, uint64_t addr, uint8_t bits[DEV_LINE])
 {
-  uint8_t bits[LINE_BYTES];
-  unsigned page = addr >> PAGE_BITS & 0x1ff;
-  if (domain >= d->model->domains || !(d->base_lo[domain] & DEV_BASE_VALID))
-    return false;
-  if (out_of_range(d, domain, addr))
-    return d->base_lo[domain] & DEV_BASE_PROTECT;
-  walk(d, domain, addr >> LINE_BITS, bits);
-  return bits[page / 8] >> page % 8 & 1;
+  bool valid = domain < d->model->domains && (d->base_lo[domain] & DEV_BASE_VALID);
+  if (valid && !out_of_range(d, domain, addr))
+    walk(d, domain, addr >> LINE_BITS, bits);
+  else
+    memset(bits, valid && (d->base_lo[domain] & DEV_BASE_PROTECT) ? 0xff : 0, DEV_LINE);
 }

@@ -94,8 +94,9 @@ bool dev_allows(struct dev *d, const struct txn *t, uint64_t addr, uint64_t *las
 // Counts, logs and reports a request that was denied at `addr`.
 void dev_deny(struct dev *d, const struct txn *t, uint64_t addr, uint64_t len, enum dev_reason why);
 
-// Whether a domain's table excludes a page, by the table in memory now, the cache left alone: for the
-// monitor.
-bool dev_table_excludes(const struct dev *d, unsigned domain, uint64_t addr);
+// What a domain's table says now of the 2 MB around addr, one bit for each page, the cache left alone: for
+// the monitor.
+enum { DEV_LINE = 64 };
+void dev_table_line(const struct dev *d, unsigned domain, uint64_t addr, uint8_t bits[DEV_LINE]);
 
 #endif

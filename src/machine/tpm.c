@@ -199,6 +199,26 @@ enum txn_resp tpm_special(struct machine *m, const struct txn *t, uint64_t value
                                   : crb_special(&m->tpm->crb, t->addr, t->size, value);
 }
 
+void tpm_print_localities(const struct machine *m, FILE *out)
+{
+  static const char *const states[] = {"idle", "ready", "reception", "execution", "completion"};
+  const struct machine_tpm *t = m->tpm;
+  bool fifo = t->interface == TIS;
+  unsigned active = fifo ? t->tis.active : t->crb.active;
+  const char *state = fifo             ? states[t->tis.state]
+                      : t->crb.running ? "execution"
+                      : t->crb.idle    ? "idle"
+                                       : "ready";
+  fprintf(out, "  interface %s, state %s, active locality ", fifo ? "FIFO" : "CRB", state);
+  fprintf(out, active < TPM_LOCALITIES ? "%u\n" : "none\n", active);
+  for (unsigned l = 0; l < TPM_LOCALITIES; l++) {
+    bool seized = fifo ? t->tis.loc[l].seized : t->crb.seized[l], request = fifo && t->tis.loc[l].request;
+    if (seized || request)
+      fprintf(out, "  locality %u:%s%s\n", l, request ? " requests it" : "",
+              seized ? " was seized from" : "");
+  }
+}
+
 const struct tpm_backend *machine_tpm_backend(const struct machine *m)
 {
   return m->tpm && m->tpm->interface != NONE ? m->tpm->backend : NULL;

@@ -3,6 +3,7 @@
 #define MACHINE_TPM_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "bus/bus.h"
 #include "firmware/board.h"
@@ -28,6 +29,8 @@ enum board_tpm tpm_board(const struct machine *m);
 void tpm_start_without_bios(struct machine *m);
 // SKINIT's hash cycles; TXN_ABORT: there is no TPM.
 enum txn_resp tpm_special(struct machine *m, const struct txn *t, uint64_t value);
+// Who has the TPM, for the monitor.
+void tpm_print_localities(const struct machine *m, FILE *out);
 // NULL: none.
 const struct tpm_backend *machine_tpm_backend(const struct machine *m);
 
