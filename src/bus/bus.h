@@ -42,8 +42,8 @@ struct txn {
   bool debug;         // made by a debugger: changes no device's state (only RAM and ROM answer it)
 };
 
-// Special cycles, by their address. The TPM's hash cycles are those of locality 4 (TPM interface specification); the
-// northbridges' cycle shuts devices out of the 64 KB at the address that is its value.
+// Special cycles, by their address. The TPM's hash cycles are those of locality 4 (TPM interface
+// specification); the northbridges' cycle shuts devices out of the 64 KB at the address that is its value.
 #define CYCLE_SL_DEV     UINT64_C(0)
 #define CYCLE_HASH_END   UINT64_C(0xfed44020)
 #define CYCLE_HASH_DATA  UINT64_C(0xfed44024)
@@ -95,8 +95,16 @@ struct intr_msg {
   bool assert_;     // level: asserted
 };
 
+// What the chipset says of A0000h to BFFFFh for CPUs in system-management mode: they see the RAM there,
+// unless it is closed to data (then only what they fetch is from it). Whoever changes it calls map_changed.
+struct smram {
+  uint64_t ram_off; // of the RAM behind A0000h; RAM_NONE: there is none
+  bool on, closed;
+};
+
 struct bus {
   struct ram *ram;
+  struct smram smram;
   struct log *log;
   struct region *regions[2]; // TXN_MEM, TXN_IO: linked, unsorted
   struct flat *flat[2];

@@ -9,7 +9,7 @@
 
 bool bus_init(struct bus *b, struct ram *ram, struct log *log)
 {
-  *b = (struct bus){.ram = ram, .log = log};
+  *b = (struct bus){.ram = ram, .log = log, .smram = {.ram_off = RAM_NONE}};
   for (unsigned s = 0; s < 2; s++) {
     b->flat[s] = malloc(sizeof *b->flat[s]);
     if (!b->flat[s]) {

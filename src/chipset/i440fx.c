@@ -112,12 +112,12 @@ static void update_smram(struct i440fx *h)
     bus_map(h->bus, &h->smram);
   else
     bus_unmap(h->bus, &h->smram);
-}
-
-bool i440fx_smram(const struct i440fx *h, uint64_t *ram_off)
-{
-  *ram_off = h->ram_off + 0xa0000;
-  return h->func.config[SMRAM] & SMRAM_ENABLE;
+  struct smram now = {.ram_off = h->ram_off + 0xa0000, .on = v & SMRAM_ENABLE, .closed = v & SMRAM_CLOSED};
+  struct smram *s = &h->bus->smram;
+  bool changed = s->on != now.on || s->closed != now.closed;
+  *s = now;
+  if (changed && h->bus->map_changed)
+    h->bus->map_changed(h->bus->map_changed_arg);
 }
 
 static void config_written(struct pci_func *f, unsigned off, unsigned size)

@@ -51,8 +51,5 @@ void i440fx_init(struct i440fx *h, struct bus *bus, struct pci_bus *pb, uint64_t
 void i440fx_reset(struct i440fx *h);
 // All of C0000h to FFFFFh is RAM, as a BIOS leaves it: for a machine that boots without one.
 void i440fx_open_shadow(struct i440fx *h);
-// For the memory map of system-management mode: whether SMRAM is enabled, and its RAM offset (128 KB, seen
-// at A0000h).
-bool i440fx_smram(const struct i440fx *h, uint64_t *ram_off);
 
 #endif

@@ -15,6 +15,8 @@ enum {
   PM_ENABLE = 0x02,
   PM_CONTROL = 0x04,
   PM_TIMER = 0x08,
+  PM_GLOBAL = 0x28, // global control
+  SMI_EN = 0x01,
   PM_SIZE = 64,
 
   STATUS_TIMER = 0x0001,
@@ -83,7 +85,7 @@ void piix4pm_apm(void *piix4pm, uint8_t v)
   else if (v == PIIX4PM_ACPI_DISABLE)
     p->pm1_control &= (uint16_t)~CONTROL_SCI;
   update(p);
-  if (p->func.config[DEVACTB + 3] & APMC_EN)
+  if ((p->func.config[DEVACTB + 3] & APMC_EN) && (p->other[PM_GLOBAL] & SMI_EN))
     irq_pulse(&p->smi);
 }
 
@@ -245,7 +247,6 @@ void piix4pm_reset(struct piix4pm *p)
     f->config[i] &= (uint8_t)~f->wmask[i];
   f->config[PMBA] |= 1;
   f->config[SMBBA] |= 1;
-  f->config[DEVACTB + 3] = APMC_EN; // tells firmware that SMM was set up already: it is to leave it alone
   f->config[PCI_INTERRUPT_LINE] = 9;
   f->wmask[PCI_INTERRUPT_LINE] = 0; // the SCI is wired to interrupt 9
   update_regions(p);

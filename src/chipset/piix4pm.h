@@ -1,8 +1,9 @@
 // Power management of the PIIX4 (Intel 82371AB data sheet, function 3): ACPI registers, PM timer, SMBus
 // host without devices, and the general-purpose event block that ACPI tables name (AFE0h).
 //
-// There is no SMM firmware. What firmware does in SMM on other boards, switching ACPI mode by a write to the
-// APM port, is done by this chip.
+// A write to the APM port raises SMI# if software enabled that (DEVACTB.APMC_EN and GLBCTL.SMI_EN). What
+// firmware does in SMM on other boards, switching ACPI mode by such a write, is done by this chip, for
+// firmware that leaves it.
 #ifndef CHIPSET_PIIX4PM_H
 #define CHIPSET_PIIX4PM_H
 
@@ -26,7 +27,7 @@ struct piix4pm {
   struct bus *bus;
   struct clock *clock;
   struct irq sci;       // IRQ 9
-  struct irq smi;       // a write to B2h while APMC_EN; may be unconnected
+  struct irq smi;       // pulsed by a write to B2h if that is enabled; may be unconnected
   struct irq power_off; // pulsed when software enters soft-off
   struct timer timer;   // for the PM timer's overflow while it may interrupt
   struct region pm, smbus, gpe;

@@ -236,6 +236,13 @@ struct event {
   uint32_t error;
 };
 
+// The I/O instruction during which an SMI came, for SMM's save area and EXITINFO.
+struct smi_io {
+  bool valid;
+  uint64_t info; // as EXITINFO1 of IOIO
+  uint64_t rip, rcx, rsi, rdi; // before it
+};
+
 // The registers of x87, MMX and the 128-bit halves, as FXSAVE lays them out (APM1 11.4.4).
 struct fxregs {
   uint16_t fcw, fsw;
@@ -329,6 +336,12 @@ struct cpu {
   bool gif;           // global interrupt flag (SVM); 1 after reset
   bool guest;         // between VMRUN and #VMEXIT
   bool in_smm;
+  bool smm_ranges; // some physical addresses mean something else than the map says: see smm.h
+  bool smm_nmi;    // nmi_blocked when SMM_CTL entered SMM
+  bool a20m;       // the line A20M#: see a20_mask
+  uint32_t smm_base;
+  uint64_t smm_addr, smm_mask, smm_key;
+  struct smi_io smi_io;
   uint8_t sipi_vector;
   bool delivering;       // an event is being delivered: faults combine (#DF)
   bool trap_tf;          // TF was set when the instruction started: #DB after it
@@ -353,7 +366,7 @@ struct cpu {
   struct clock *clock;
   struct log *log;
   uint64_t phys_mask; // physical address bits of the model, as a mask
-  uint64_t a20_mask;  // ~0, or ~(1 << 20) while A20 is masked
+  uint64_t a20_mask;  // ~0, or ~(1 << 20) while A20 is masked: cpu_a20_update
   uint32_t ns_shift;  // one instruction takes 1 << ns_shift ns of virtual time
   uint64_t tsc_hz;
   // Asks the interrupt controller outside for the vector of an ExtINT (PIC); -1: none.

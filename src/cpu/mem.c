@@ -7,6 +7,7 @@
 #include "cpu/except.h"
 #include "cpu/insn.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 #include "cpu/tlb_store.h"
 
 // One access, as far as it is the same for all its bytes.
@@ -94,7 +95,7 @@ static uint64_t device_read(struct cpu *c, uint64_t pa, unsigned size, enum txn_
     return lapic_mmio_read(c, pa & 0xfff, size);
   uint64_t v = 0;
   struct txn t = device_txn(c, pa, size, kind);
-  bus_access(c->bus, &t, &v);
+  cpu_bus_access(c, &t, &v);
   return v;
 }
 
@@ -105,7 +106,7 @@ static void device_write(struct cpu *c, uint64_t pa, unsigned size, uint64_t v)
     return;
   }
   struct txn t = device_txn(c, pa, size, TXN_WRITE);
-  bus_access(c->bus, &t, &v);
+  cpu_bus_access(c, &t, &v);
 }
 
 // The bytes of an access as a bus moves them: naturally aligned pieces of up to 8.
@@ -459,14 +460,14 @@ uint64_t phys_read(struct cpu *c, uint64_t pa, unsigned size)
 {
   uint64_t v = 0;
   struct txn t = device_txn(c, pa, size, TXN_READ);
-  bus_access(c->bus, &t, &v);
+  cpu_bus_access(c, &t, &v);
   return v;
 }
 
 void phys_write(struct cpu *c, uint64_t pa, unsigned size, uint64_t value)
 {
   struct txn t = device_txn(c, pa, size, TXN_WRITE);
-  bus_access(c->bus, &t, &value);
+  cpu_bus_access(c, &t, &value);
 }
 
 // ---- for the debugger ----
@@ -492,7 +493,11 @@ bool mem_debug_read(struct cpu *c, uint64_t la, void *buf, unsigned len)
       return false;
     struct txn t = device_txn(c, pa, n, TXN_READ);
     t.debug = true;
-    if (bus_transfer(c->bus, &t, p, n) != TXN_OK)
+    bool rom;
+    uint64_t off = cpu_ram_page(c, pa & ~0xfffull, &rom);
+    if (off != RAM_NONE)
+      memcpy(p, c->ram->mem + off + (pa & 0xfff), n);
+    else if (bus_transfer(c->bus, &t, p, n) != TXN_OK)
       return false;
     p += n;
     la += n;

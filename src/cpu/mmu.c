@@ -11,6 +11,7 @@
 
 #include "cpu/model.h"
 #include "cpu/msr.h"
+#include "cpu/smm.h"
 #include "cpu/svm/svm.h"
 #include "cpu/tlb_store.h"
 
@@ -62,7 +63,7 @@ static uint64_t table_read(struct cpu *c, struct table_ref *r, uint64_t pa, unsi
 {
   r->pa = pa & c->a20_mask;
   r->size = size;
-  r->ram = bus_ram_page(c->bus, r->pa, &r->rom);
+  r->ram = cpu_ram_page(c, r->pa, &r->rom);
   uint64_t v = 0;
   if (likely(r->ram != RAM_NONE)) {
     r->ram += r->pa & 0xfff;
@@ -73,7 +74,7 @@ static uint64_t table_read(struct cpu *c, struct table_ref *r, uint64_t pa, unsi
     return v;
   }
   struct txn t = table_txn(c, r, TXN_READ, debug);
-  bus_access(c->bus, &t, &v);
+  cpu_bus_access(c, &t, &v);
   return v;
 }
 
@@ -89,7 +90,7 @@ static void table_mark(struct cpu *c, const struct table_ref *r, uint64_t entry,
   }
   uint64_t v = entry | mark;
   struct txn t = table_txn(c, r, TXN_WRITE, false);
-  bus_access(c->bus, &t, &v);
+  cpu_bus_access(c, &t, &v);
 }
 
 // ---- what entries mean ----

@@ -14,6 +14,7 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/perfctr.h"
+#include "cpu/smm.h"
 #include "cpu/svm/intercept.h"
 
 enum msr_flag {
@@ -55,9 +56,6 @@ enum {
   P_SMI_CYCLE,
   P_COFVID_CTL,
   P_WATCHDOG,
-  P_SMM_BASE,
-  P_SMM_ADDR,
-  P_SMM_MASK,
   P_HTC,
   P_PLATFORM,
   P_FIDVID,
@@ -115,9 +113,6 @@ static const struct msr_row rows[] = {
     {MSR_PSTATE_CTL, 1, M_10H, PLAIN(P_PSTATE_CTL), FEAT_NONE, 7, 0, 0},
     {MSR_COFVID_CTL, 1, M_10H, PLAIN(P_COFVID_CTL), FEAT_NONE, ANY, 0, 0},
     {0xc0010074, 1, M_10H, PLAIN(P_WATCHDOG), FEAT_NONE, 0x7f, 0, 0},
-    {0xc0010111, 1, 0, PLAIN(P_SMM_BASE), FEAT_NONE, LOW32, 0, 0x30000},
-    {0xc0010112, 1, M_PHYS, PLAIN(P_SMM_ADDR), FEAT_NONE, ~0x1ffffull, 0, 0},
-    {0xc0010113, 1, 0, PLAIN(P_SMM_MASK), FEAT_NONE, ANY, 0, 0},
     {MSR_IGNNE, 1, 0, PLAIN(P_IGNNE), FEAT_NONE, 1, 0, 0},
     // Errata software must be told about: none of the first four.
     {MSR_OSVW_LENGTH, 1, 0, PLAIN(P_OSVW_LENGTH), FEAT_OSVW, 0xffff, 0, 4},
@@ -235,6 +230,12 @@ static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
   case MSR_COFVID_STAT:
     *v = frequency_id(c) << 49 | 0x20u << 9 | frequency_id(c);
     return model_family(m) >= 0x10;
+  case MSR_SMM_BASE:
+  case MSR_SMM_ADDR:
+  case MSR_SMM_MASK:
+  case MSR_SMM_CTL:
+  case MSR_SMM_KEY:
+    return smm_msr_read(c, index, v);
   case MSR_VM_CR:
     *v = c->vm_cr;
     return model_has(m, FEAT_SVM);
@@ -269,7 +270,10 @@ static bool vm_cr_write(struct cpu *c, uint64_t v)
     return false;
   if ((c->vm_cr & VM_CR_LOCK) || !model_has(c->model, FEAT_SVM_LOCK))
     v = (v & ~held) | (c->vm_cr & held);
+  // DPD shuts the debug port of the package; there is none, and the monitor and gdb of this machine are not
+  // it.
   c->vm_cr = v;
+  cpu_a20_update(c);
   return true;
 }
 
@@ -335,6 +339,12 @@ static bool write_special(struct cpu *c, uint32_t index, uint64_t v)
     return true; // the name is the model's
   case MSR_PSTATE0 ... MSR_PSTATE0 + 4:
     return model_family(m) >= 0x10; // firmware's business: fixed here
+  case MSR_SMM_BASE:
+  case MSR_SMM_ADDR:
+  case MSR_SMM_MASK:
+  case MSR_SMM_CTL:
+  case MSR_SMM_KEY:
+    return smm_msr_write(c, index, v);
   case MSR_VM_CR:
     return model_has(m, FEAT_SVM) && vm_cr_write(c, v);
   case MSR_VM_HSAVE_PA:

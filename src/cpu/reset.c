@@ -5,6 +5,7 @@
 #include "cpu/model.h"
 #include "cpu/msr.h"
 #include "cpu/seg.h"
+#include "cpu/smm.h"
 #include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
 
@@ -52,6 +53,7 @@ static void reset_core(struct cpu *c)
   c->guest = false;
   svm_leave(c);
   c->in_smm = false;
+  c->smi_io.valid = false;
   c->monitor_armed = false;
   c->at = NULL;
 }
@@ -70,6 +72,7 @@ void cpu_reset(struct cpu *c)
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;
   msr_reset(c);
   svm_reset(c);
+  smm_reset(c);
   fpu_reset(c);
   lapic_reset(c);
   tlb_set_context(c, 0, 0, false);
@@ -83,6 +86,9 @@ void cpu_init(struct cpu *c)
   uint64_t cr0 = c->cr0 & (CR0_NW | CR0_CD);
   reset_core(c);
   c->cr0 = cr0 | CR0_ET;
+  if (!(c->vm_cr & VM_CR_LOCK)) // APM2 15.30.1
+    c->vm_cr &= ~(uint64_t)VM_CR_SVMDIS;
+  smm_changed(c);
   c->pending &= ~(uint32_t)PEND_INIT;
   c->run = c->bsp ? RUN_ON : RUN_WAIT_SIPI;
   lapic_init(c);

@@ -5,6 +5,7 @@
 // have no data tags.
 #include "cpu/except.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 #include "cpu/tlb_store.h"
 
 static unsigned hash(uint64_t n)
@@ -202,7 +203,7 @@ static struct tlb_cold *slot_fill(struct cpu *c, unsigned view, struct view *v, 
   k->global = p->perm & PERM_GLOBAL;
   k->watched = debug_page_watched(c, k->la);
   k->rom = false;
-  k->ram = c->lapic && lapic_mmio_hit(c, k->pa) ? RAM_NONE : bus_ram_page(c->bus, k->pa, &k->rom);
+  k->ram = c->lapic && lapic_mmio_hit(c, k->pa) ? RAM_NONE : cpu_ram_page(c, k->pa, &k->rom);
   if (k->shift > 12)
     filter_add(v->large, large_hash(k->la, k->shift));
   e->rtag = e->wtag = e->xtag = TLB_NONE;

@@ -8,6 +8,8 @@
 #include "cpu/fpu.h"
 #include "cpu/insn/hot.h"
 #include "cpu/lapic.h"
+#include "cpu/msr.h"
+#include "cpu/smm.h"
 #include "cpu/svm/skinit.h"
 #include "cpu/svm/world.h"
 #include "cpu/tlb.h"
@@ -38,7 +40,7 @@ bool interp_runnable(struct cpu *c)
     return true;
   if (c->run == RUN_WAIT_SIPI)
     return c->pending & (PEND_INIT | PEND_SIPI);
-  if (c->pending & (PEND_INIT | PEND_SMI | PEND_MC))
+  if ((c->pending & PEND_MC) || ((c->pending & (PEND_INIT | PEND_SMI)) && smi_open(c)))
     return true;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked)
     return true;
@@ -121,11 +123,18 @@ static void attend(struct cpu *c)
     c->pending &= ~PEND_RESET;
     cpu_reset(c);
   }
-  if ((c->pending & PEND_INIT) && c->gif && SVM_INTERCEPTED(c, VMEXIT_INIT)) {
+  bool init = (c->pending & PEND_INIT) && c->gif && !c->in_smm;
+  if (init && SVM_INTERCEPTED(c, VMEXIT_INIT)) {
     svm_exit(c, VMEXIT_INIT, 0, 0);
     return;
   }
-  if ((c->pending & PEND_INIT) && c->gif) {
+  if (init && (c->vm_cr & VM_CR_R_INIT) && c->run != RUN_WAIT_SIPI) { // APM2 table 15-12
+    c->pending &= ~(uint32_t)PEND_INIT;
+    c->run = RUN_ON;
+    raise_error(c, VEC_SX, 1);
+    return;
+  }
+  if (init) {
     c->pending &= ~(PEND_INIT | PEND_NMI); // a SIPI that is pending came after it
     cpu_init(c);
   }
@@ -145,12 +154,15 @@ static void attend(struct cpu *c)
     raise_vec(c, VEC_MC);
     return;
   }
-  if ((c->pending & PEND_SMI) && c->gif) {
-    if (SVM_INTERCEPTED(c, VMEXIT_SMI)) {
-      svm_exit(c, VMEXIT_SMI, 0, 0);
+  if ((c->pending & PEND_SMI) && smi_open(c) && c->shadow == SHADOW_NONE) {
+    if (SVM_INTERCEPTED(c, VMEXIT_SMI) && !(c->hwcr & HWCR_SMM_LOCK)) { // it stays pending for the host
+      svm_exit(c, VMEXIT_SMI, smi_exitinfo1(c), smi_exitinfo2(c));
       return;
     }
-    c->pending &= ~PEND_SMI; // there is no system-management mode to enter
+    c->pending &= ~(uint32_t)PEND_SMI;
+    smm_enter(c);
+    charge(c);
+    return;
   }
   if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif && c->shadow == SHADOW_NONE) {
     if (SVM_INTERCEPTED(c, VMEXIT_NMI)) { // it stays pending for the host

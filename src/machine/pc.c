@@ -6,6 +6,7 @@
 
 #include "cpu/lapic.h"
 #include "cpu/model.h"
+#include "cpu/smm.h"
 #include "cpu/tlb.h"
 #include "machine/exclusion.h"
 
@@ -30,13 +31,16 @@ static struct irq request_line(struct machine *m, enum machine_request what)
 static void a20(void *arg, int pin, int level)
 {
   struct machine *m = arg;
-  uint64_t mask = level ? ~0ull : ~(1ull << 20);
-  for (unsigned i = 0; i < m->cpus; i++) {
-    if (m->cpu[i]->a20_mask == mask)
-      continue;
-    m->cpu[i]->a20_mask = mask;
-    tlb_flush_all(m->cpu[i]);
-  }
+  for (unsigned i = 0; i < m->cpus; i++)
+    cpu_a20m(m->cpu[i], !level);
+}
+
+// SMI# goes to the boot processor: firmware gives only that one a handler of its own.
+static void smi(void *arg, int pin, int level)
+{
+  struct machine *m = arg;
+  if (level)
+    cpu_request(m->cpu[0], PEND_SMI);
 }
 
 static void init_interrupts(struct machine *m)
@@ -95,7 +99,7 @@ static bool init_pci(struct machine *m, struct err *e)
   if (!pc->ide)
     return false;
   piix4pm_init(&pc->pm, &m->bus, &m->clock, &pc->pci, gsi_line(&pc->gsi, GSI_ACPI, BOARD_SCI),
-               (struct irq){0}, request_line(m, WANT_POWER_OFF));
+               (struct irq){.set = smi, .sink = m}, request_line(m, WANT_POWER_OFF));
   pc->piix3.apm = piix4pm_apm;
   pc->piix3.apm_arg = &pc->pm;
   nodes_attach(m);

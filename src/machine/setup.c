@@ -2,8 +2,10 @@
 // wires here, the chips by firmware/post.c.
 #include "machine/machine.h"
 
+#include "cpu/fpu.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
+#include "cpu/smm.h"
 #include "device/vga.h"
 #include "firmware/post.h"
 #include "machine/devices.h"
@@ -46,6 +48,16 @@ static void virtual_wire(struct cpu *c)
   lapic_mmio_write(c, LINT1, 4, 0x400);
 }
 
+// A handler that does nothing, in SMRAM: an SMI from an APIC must find one. Save areas 1 KB apart.
+static void management_mode(struct machine *m, struct cpu *c)
+{
+  static const uint8_t rsm[] = {0x0f, 0xaa};
+  uint32_t base = 0xa0000 + c->index * 0x400;
+  ram_write(&m->ram, m->low_off + base + 0x8000, rsm, sizeof rsm);
+  msr_write(c, MSR_SMM_BASE, base);
+  msr_write(c, MSR_SMM_MASK, SMM_AVALID | 6 << 8); // write-back
+}
+
 void pc_setup(struct machine *m)
 {
   post_run(&m->bus, &m->board);
@@ -54,5 +66,7 @@ void pc_setup(struct machine *m)
   for (unsigned i = 0; i < m->cpus; i++) {
     memory_types(m, m->cpu[i]);
     virtual_wire(m->cpu[i]);
+    fpu_init(m->cpu[i]);
+    management_mode(m, m->cpu[i]);
   }
 }

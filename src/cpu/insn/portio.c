@@ -7,6 +7,7 @@
 #include "cpu/event.h"
 #include "cpu/mem.h"
 #include "cpu/seg.h"
+#include "cpu/smm.h"
 #include "cpu/svm/intercept.h"
 
 // Iterations of a string instruction before the engine gets to look at interrupts and time.
@@ -20,8 +21,10 @@ static bool port_check(struct cpu *c, uint16_t port, unsigned size)
   return ok || raise_gp(c, 0);
 }
 
-static void port_access(struct cpu *c, uint16_t port, unsigned size, enum txn_kind kind, uint64_t *v)
+static void port_access(struct cpu *c, const struct op *op, uint16_t port, unsigned size, enum txn_kind kind,
+                        bool string, uint64_t *v)
 {
+  bool smi = c->pending & PEND_SMI;
   struct txn t = {.addr = port,
                   .size = size,
                   .requester = TXN_FROM_CPU + c->index,
@@ -30,6 +33,8 @@ static void port_access(struct cpu *c, uint16_t port, unsigned size, enum txn_ki
                   .node = c->node};
   debug_check_io(c, port, size);
   bus_access(c->bus, &t, v);
+  if (unlikely((c->pending & PEND_SMI) && !smi))
+    smi_on_io(c, svm_io_info(c, op, port, size, kind == TXN_READ, string), c->r[RCX], c->r[RSI], c->r[RDI]);
 }
 
 static uint16_t port_of(const struct cpu *c, const struct op *op)
@@ -45,7 +50,7 @@ bool x_in(struct cpu *c, const struct op *op)
     return false;
   if (unlikely(c->guest) && !svm_io(c, op, port, 1u << op->osz, true, false))
     return false;
-  port_access(c, port, 1u << op->osz, TXN_READ, &v);
+  port_access(c, op, port, 1u << op->osz, TXN_READ, false, &v);
   reg_set(c, RAX * 8, op->osz, v);
   return true;
 }
@@ -58,7 +63,7 @@ bool x_out(struct cpu *c, const struct op *op)
     return false;
   if (unlikely(c->guest) && !svm_io(c, op, port, 1u << op->osz, false, false))
     return false;
-  port_access(c, port, 1u << op->osz, TXN_WRITE, &v);
+  port_access(c, op, port, 1u << op->osz, TXN_WRITE, false, &v);
   return true;
 }
 
@@ -78,7 +83,7 @@ static bool ins_one(struct cpu *c, const struct op *op, uint16_t port)
     return false;
   if (!tlb_hit(tlb_slot(c, la)->wtag, la, size) && !mem_probe_write(c, op, la, size))
     return false;
-  port_access(c, port, size, TXN_READ, &v);
+  port_access(c, op, port, size, TXN_READ, true, &v);
   return op_store(c, op, la, size, v);
 }
 
@@ -88,7 +93,7 @@ static bool outs_one(struct cpu *c, const struct op *op, uint16_t port)
   uint64_t v, la = seg_linear(c, op->seg, reg_get(c, RSI * 8, op->asz), size, ACC_READ);
   if (c->faulted || !op_load(c, op, la, size, &v))
     return false;
-  port_access(c, port, size, TXN_WRITE, &v);
+  port_access(c, op, port, size, TXN_WRITE, true, &v);
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include "cpu/mem.h"
 #include "cpu/mmu.h"
 #include "cpu/model.h"
+#include "cpu/smm.h"
 #include "cpu/svm/skinit.h"
 #include "cpu/svm/world.h"
 
@@ -80,10 +81,9 @@ bool x_clgi(struct cpu *c, const struct op *op)
   return true;
 }
 
-// There is no system-management mode to come back from.
 bool x_rsm(struct cpu *c, const struct op *op)
 {
-  return raise_ud(c);
+  return smm_rsm(c);
 }
 
 // Like STGI it needs no EFER.SVME where CPUID shows SKINIT.

@@ -150,6 +150,13 @@ const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, 
   return to;
 }
 
+const struct vmcb *clean_peek(struct cpu *c, uint64_t pa, const struct vmcb *v)
+{
+  struct svm_cached *e = find(c->svm, pa);
+  c->svm->running = e;
+  return e ? &e->copy : v;
+}
+
 struct vmcb *clean_copy(struct cpu *c)
 {
   return c->svm->running ? &c->svm->running->copy : NULL;

@@ -29,6 +29,8 @@ void clean_reset(struct cpu *c);
 const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, uint32_t *dirty);
 // The copy of the VMCB that runs, for #VMEXIT to write to; NULL: none is kept.
 struct vmcb *clean_copy(struct cpu *c);
+// For RSM: the fields that its VMRUN used, or v if they are not kept.
+const struct vmcb *clean_peek(struct cpu *c, uint64_t pa, const struct vmcb *v);
 // VMRUN of it failed.
 void clean_forget(struct cpu *c, uint64_t pa);
 

@@ -50,7 +50,20 @@ static uint8_t map_byte(struct cpu *c, uint64_t base, unsigned at)
   return phys_read(c, base + at, 1);
 }
 
-// APM2 15.10.2: EXITINFO1 of IOIO.
+uint64_t svm_io_info(const struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in,
+                     bool string)
+{
+  uint64_t info = (uint64_t)port << 16 | (in ? 1 : 0) | size << 4 | (1u << op->asz) << 6;
+  if (string) {
+    info |= 4;
+    if (op->flags & (OPF_REP | OPF_REPNE))
+      info |= 8;
+    if (model_has(c->model, FEAT_DECODEASSISTS))
+      info |= (uint64_t)(in ? SEG_ES : op->seg) << 10;
+  }
+  return info;
+}
+
 bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in, bool string)
 {
   if (!svm_intercepts(c->svm, VMEXIT_IOIO))
@@ -60,15 +73,7 @@ bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bo
   unsigned bits = map_byte(c, c->svm->iopm_pa, port / 8) | map_byte(c, c->svm->iopm_pa, port / 8 + 1) << 8;
   if (!(bits >> (port & 7) & ((1u << size) - 1)))
     return true;
-  uint64_t info = (uint64_t)port << 16 | (in ? 1 : 0) | size << 4 | (1u << op->asz) << 6;
-  if (string) {
-    info |= 4;
-    if (op->flags & (OPF_REP | OPF_REPNE))
-      info |= 8;
-    if (model_has(c->model, FEAT_DECODEASSISTS))
-      info |= (uint64_t)(in ? SEG_ES : op->seg) << 10;
-  }
-  return svm_exit(c, VMEXIT_IOIO, info, c->next_ip);
+  return svm_exit(c, VMEXIT_IOIO, svm_io_info(c, op, port, size, in, string), c->next_ip);
 }
 
 // APM2 15.11: two bits for each MSR of three ranges; all others are intercepted.

@@ -17,6 +17,9 @@ bool svm_clts(struct cpu *c);
 bool svm_mov_dr(struct cpu *c, unsigned n, bool write, unsigned gpr);
 // IN, OUT, INS, OUTS. size in bytes.
 bool svm_io(struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in, bool string);
+// EXITINFO1 of such an intercept. APM2 15.10.2
+uint64_t svm_io_info(const struct cpu *c, const struct op *op, uint16_t port, unsigned size, bool in,
+                     bool string);
 bool svm_msr(struct cpu *c, uint32_t msr, bool write);
 bool svm_pause(struct cpu *c);
 // After a write took effect: the traps for EFER and the control registers.

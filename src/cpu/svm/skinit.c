@@ -10,6 +10,7 @@
 #include "cpu/model.h"
 #include "cpu/msr.h"
 #include "cpu/seg.h"
+#include "cpu/smm.h"
 
 #define SLB_SIZE UINT64_C(0x10000)
 
@@ -28,6 +29,7 @@ static void harden(struct cpu *c)
 {
   c->vm_cr |= VM_CR_DPD | VM_CR_R_INIT | VM_CR_DIS_A20M;
   c->gif = false;
+  cpu_a20_update(c);
 }
 
 void skinit_startup(struct cpu *c)

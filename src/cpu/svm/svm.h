@@ -38,12 +38,14 @@ struct svm {
   uint64_t ncr3;
   uint64_t g_pat; // the guest's PAT with nested paging; cpu->pat stays the host's
   uint64_t vintr; // VINTR_*, current: V_TPR and V_IRQ change while the guest runs
-  bool host_trap; // RFLAGS.TF was set at VMRUN
   bool host_if;   // RFLAGS.IF of the host: with V_INTR_MASKING it masks physical interrupts
   bool vgif;      // virtual GIF enabled
   bool vnmi;      // virtual NMI enabled
-  uint64_t host_spec_ctrl;
-  uint64_t host_lbr[5]; // DEBUGCTL and the last-branch registers, while the guest has its own
+  struct svm_host {
+    uint64_t spec_ctrl;
+    uint64_t lbr[5]; // DEBUGCTL and the last-branch registers, while the guest has its own
+    bool trap;       // RFLAGS.TF was set at VMRUN
+  } host, smm_host;  // smm_host: of the guest that SMM interrupted
   bool lbr_virt, virt_vmload;
   uint16_t pause_count, pause_threshold;
   uint64_t pause_left, pause_last;

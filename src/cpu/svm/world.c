@@ -9,6 +9,7 @@
 #include "cpu/lapic.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
+#include "cpu/smm.h"
 #include "cpu/svm/checks.h"
 #include "cpu/svm/clean.h"
 #include "cpu/tlb.h"
@@ -17,7 +18,7 @@
 static void *page(struct cpu *c, uint64_t pa)
 {
   bool rom;
-  uint64_t off = bus_ram_page(c->bus, pa, &rom);
+  uint64_t off = cpu_ram_page(c, pa, &rom);
   return off == RAM_NONE || rom ? NULL : c->ram->mem + off;
 }
 
@@ -140,15 +141,15 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   cpu_set_flags(c, (uint32_t)g->rflags & FL_ALL);
   s->g_pat = g->g_pat;
   if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
-    s->host_spec_ctrl = c->spec_ctrl;
+    s->host.spec_ctrl = c->spec_ctrl;
     c->spec_ctrl = g->spec_ctrl;
   }
   if (s->lbr_virt) {
-    s->host_lbr[0] = c->debugctl;
-    s->host_lbr[1] = c->last_branch_from;
-    s->host_lbr[2] = c->last_branch_to;
-    s->host_lbr[3] = c->last_int_from;
-    s->host_lbr[4] = c->last_int_to;
+    s->host.lbr[0] = c->debugctl;
+    s->host.lbr[1] = c->last_branch_from;
+    s->host.lbr[2] = c->last_branch_to;
+    s->host.lbr[3] = c->last_int_from;
+    s->host.lbr[4] = c->last_int_to;
     c->debugctl = g->debugctl & 0x3f;
     c->last_branch_from = g->br_from;
     c->last_branch_to = g->br_to;
@@ -205,14 +206,14 @@ static void save_guest(struct cpu *c, struct vmcb *v)
   v->control.interrupt_shadow = (v->control.interrupt_shadow & ~1ull) | (c->shadow != SHADOW_NONE);
   if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
     g->spec_ctrl = c->spec_ctrl;
-    c->spec_ctrl = s->host_spec_ctrl;
+    c->spec_ctrl = s->host.spec_ctrl;
   }
   if (s->lbr_virt) {
-    c->debugctl = s->host_lbr[0];
-    c->last_branch_from = s->host_lbr[1];
-    c->last_branch_to = s->host_lbr[2];
-    c->last_int_from = s->host_lbr[3];
-    c->last_int_to = s->host_lbr[4];
+    c->debugctl = s->host.lbr[0];
+    c->last_branch_from = s->host.lbr[1];
+    c->last_branch_to = s->host.lbr[2];
+    c->last_int_from = s->host.lbr[3];
+    c->last_int_to = s->host.lbr[4];
   }
 }
 
@@ -248,8 +249,7 @@ static void fold(struct cpu *c, const struct vmcb *v, uint32_t stale)
   s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
   s->vnmi = (k->vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI);
   s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
-  // c->efer is the host's still: it must be in long mode (APM2 15.33.1).
-  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && (c->efer & EFER_LMA) &&
+  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && (s->host_efer & EFER_LMA) && // APM2 15.33.1
                    model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
   s->pause_left = s->pause_count;
   s->pause_last = 0;
@@ -329,7 +329,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->host_cr4 = c->cr4;
   s->host_efer = c->efer;
   s->host_if = c->sysflags & FL_IF;
-  s->host_trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
+  s->host.trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
   c->trap_tf = false;
   fold(c, g, s->vmcb_pa == pa ? dirty : ~CLEAN_NOTHING);
   s->vmcb_pa = pa;
@@ -371,6 +371,45 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
     inject(c, e);
   c->next_ip = c->ip;
   return !c->faulted;
+}
+
+// ---- SMM ----
+
+// What belongs to the host while a guest runs is kept apart: the handler may run guests of its own.
+void svm_suspend(struct cpu *c)
+{
+  struct svm *s = c->svm;
+  s->count.guest_instructions = svm_guest_instructions(c);
+  s->count.guest_since = SVM_NOT_IN_GUEST;
+  s->smm_host = s->host;
+  c->guest = false;
+  c->pending &= ~(uint32_t)PEND_VINTR;
+}
+
+bool svm_resume(struct cpu *c, uint64_t pa, uint64_t vintr, bool host_if, const uint64_t *host)
+{
+  struct svm *s = c->svm;
+  struct vmcb *v = page(c, pa);
+  if (!v || (pa & 0xfff))
+    return false;
+  s->host = s->smm_host;
+  s->host_if = host_if;
+  if (host) { // EFER, CR4, CR3, CR0
+    s->host_efer = host[0];
+    s->host_cr4 = host[1];
+    s->host_cr0 = host[3];
+  }
+  fold(c, clean_peek(c, pa, v), ~CLEAN_NOTHING); // a new count of PAUSEs too
+  s->vmcb_pa = pa;
+  s->vmcb = v;
+  s->vintr = vintr;
+  s->exiting = false;
+  c->guest = true;
+  c->gif = true;
+  s->count.guest_since = cpu_icount(c) + 1; // RSM, which is running
+  tlb_set_context(c, s->asid, pcid(c), true);
+  svm_vintr_update(c);
+  return true;
 }
 
 // ---- out ----
@@ -459,7 +498,7 @@ void svm_vmexit(struct cpu *c)
   c->pending &= ~PEND_VINTR;
   c->run = RUN_ON;
   c->shadow = c->shadow_next = SHADOW_NONE;
-  c->db_bits = s->host_trap ? 1u << 14 : 0; // DR6.BS
+  c->db_bits = s->host.trap ? 1u << 14 : 0; // DR6.BS
   c->trap_tf = false;
   c->rf_clear = false;
   struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);

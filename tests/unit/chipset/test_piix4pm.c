@@ -43,8 +43,8 @@ static void firmware_places_the_registers(void **state)
   assert_int_equal(get(&x.b, TXN_IO, BASE + 8, 4), 0xffffffff);
   assert_int_equal(get(&x.b, TXN_IO, 0xb008, 4), 0);
   assert_int_equal(pci_config_read(&x.pb, 0, 1 << 3 | 3, 0x40, 4), 0xb001);
-  // SeaBIOS takes this bit for "system-management mode is set up".
-  assert_int_equal(pci_config_read(&x.pb, 0, 1 << 3 | 3, 0x58, 4), 1 << 25);
+  // SeaBIOS takes bit 25 for "system-management mode is set up".
+  assert_int_equal(pci_config_read(&x.pb, 0, 1 << 3 | 3, 0x58, 4), 0);
   piix4pm_reset(&x.pm);
   assert_int_equal(get(&x.b, TXN_IO, 0xb008, 4), 0xffffffff);
   drop(&x);
@@ -100,6 +100,22 @@ static void the_power_button_is_an_event(void **state)
   drop(&x);
 }
 
+static void the_apm_port_raises_smi_if_both_enables_are_set(void **state)
+{
+  struct board x;
+  setup_board(&x);
+  piix4pm_set_base(&x.pm, BASE);
+  piix4pm_apm(&x.pm, 0);
+  assert_int_equal(x.b.wire[SMI].rises, 0);
+  config(&x, 0x58, 4, 1 << 25);
+  piix4pm_apm(&x.pm, 0);
+  assert_int_equal(x.b.wire[SMI].rises, 0);
+  put(&x.b, TXN_IO, BASE + 0x28, 4, 1);
+  piix4pm_apm(&x.pm, 0);
+  assert_int_equal(x.b.wire[SMI].rises, 1);
+  drop(&x);
+}
+
 static void soft_off_pulses_the_line(void **state)
 {
   struct board x;
@@ -134,6 +150,7 @@ int main(void)
       cmocka_unit_test(the_timer_counts_24_bits_at_3579545_hz),
       cmocka_unit_test(an_overflow_interrupts_when_it_may),
       cmocka_unit_test(the_power_button_is_an_event),
+      cmocka_unit_test(the_apm_port_raises_smi_if_both_enables_are_set),
       cmocka_unit_test(soft_off_pulses_the_line),
       cmocka_unit_test(nobody_answers_on_the_smbus),
   };

@@ -8,6 +8,12 @@
 #include "cpu/insn.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
+#include "cpu/svm/svm.h"
+
+bool svm_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2)
+{
+  return false;
+}
 
 static uint64_t hole_from, hole_to;
 

@@ -7,6 +7,7 @@
 #include "cpu/insn.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
+#include "cpu/smm.h"
 #include "cpu/svm/svm.h"
 
 static struct bed *bed_of(const struct cpu *c)
@@ -63,6 +64,14 @@ uint64_t lapic_mmio_read(struct cpu *c, uint64_t off, unsigned size)
 }
 void lapic_mmio_write(struct cpu *c, uint64_t off, unsigned size, uint64_t v)
 {
+}
+uint64_t smm_ram_page(struct cpu *c, uint64_t pa, bool *rom)
+{
+  return RAM_NONE;
+}
+bool smm_access(struct cpu *c, const struct txn *t, uint64_t *v)
+{
+  return false;
 }
 void lapic_set_tpr(struct cpu *c, uint8_t tpr)
 {

@@ -57,7 +57,9 @@ struct bed {
   struct cpu *c; // cpu[0]
   unsigned cpus;
   struct engine engine;
-  struct vmcb *v; // at BED_VMCB
+  struct vmcb *v;     // at BED_VMCB
+  struct region port; // for a test's own device
+  unsigned smis;
 };
 
 struct bed *bed_new(const char *model, unsigned cpus);
