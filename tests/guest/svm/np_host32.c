@@ -19,12 +19,12 @@ static uint64_t go(uint64_t address)
   return np_run(v);
 }
 
-static void npf(uint64_t error, uint64_t gpa)
-{
-  CHECK_EQ(go(AT), X_NPF);
-  CHECK_EQ(v->exitinfo1, error);
-  CHECK_EQ(v->exitinfo2, gpa);
-}
+#define NPF(error, gpa)                                                                                      \
+  do {                                                                                                       \
+    CHECK_EQ(go(AT), X_NPF);                                                                                 \
+    CHECK_EQ(v->exitinfo1, error);                                                                           \
+    CHECK_EQ(v->exitinfo2, gpa);                                                                             \
+  } while (0)
 
 static void nested_identity(const struct tables *n)
 {
@@ -68,7 +68,7 @@ void test(void)
   wrmsr(0xc0000080, rdmsr(0xc0000080) | NXE);
   CHECK_EQ(go(AT), X_HLT);
   tables_map(&n, AT, 2, 0);
-  npf(NPF_FINAL | PF_U, AT);
+  NPF(NPF_FINAL | PF_U, AT);
 
   // PAE: pointers are read by each walk; a bit that is illegal there is a nested page fault
   n = tables_new(3, 0);
@@ -78,16 +78,16 @@ void test(void)
   host32_paging(3, true);
   v->efer = EFER_SVME_BIT | NXE;
   v->cr4 = 0x20;
-  npf(NPF_FINAL | PF_P | PF_RSVD | PF_U, AT); // no NXE in the host
+  NPF(NPF_FINAL | PF_P | PF_RSVD | PF_U, AT); // no NXE in the host
   wrmsr(0xc0000080, rdmsr(0xc0000080) | NXE);
   v->efer = EFER_SVME_BIT;
   CHECK_EQ(go(AT), X_HLT);
   CHECK_EQ(v->rax, 0x5555);
   uint64_t *pointer = tables_entry(&n, AT, 3), was = *pointer;
   *pointer = 0;
-  npf(NPF_FINAL | PF_U, AT);
+  NPF(NPF_FINAL | PF_U, AT);
   *pointer = was | 1ull << 51;
-  npf(NPF_FINAL | PF_P | PF_RSVD | PF_U, AT);
+  NPF(NPF_FINAL | PF_P | PF_RSVD | PF_U, AT);
   *pointer = was;
   CHECK_EQ(go(AT), X_HLT);
 
@@ -99,5 +99,5 @@ void test(void)
   v->cr0 |= 1u << 31;
   v->cr4 = 0x20;
   v->cr3 = t.root;
-  npf(NPF_FINAL | PF_U, 0x100002000);
+  NPF(NPF_FINAL | PF_U, 0x100002000);
 }

@@ -14,6 +14,18 @@ static void guest_cr3(void)
   write_cr3(read_cr3());
   vmmcall();
 }
+static void guest_pge(void)
+{
+  write_cr4(read_cr4() ^ CR4_PGE);
+  write_cr4(read_cr4() ^ CR4_PGE);
+  vmmcall();
+}
+static void guest_invpcid(void)
+{
+  uint64_t d[2] = {0, 0};
+  asm volatile("invpcid %0, %1" ::"m"(d), "r"(argument) : "memory");
+  vmmcall();
+}
 
 static void stale(void)
 {
@@ -39,12 +51,50 @@ static void stale(void)
   argument = LOCAL;
   LEAVES(&one, "oooo", guest(one.v, guest_invlpg));
   LEAVES(&one, "oooo", guest(one.v, guest_cr3));
+  LEAVES(&one, "oooo", guest(one.v, guest_pge));
+  CHECK_EQ(one.v->exitcode, X_VMMCALL);
   LEAVES(&one, "oooo", invlpga(LOCAL, 1));
+  uint32_t r[4];
+  cpuid(7, 0, r);
+  if (r[1] >> 10 & 1)
+    for (argument = 2; argument < 4; argument++) { // all, all but global pages
+      LEAVES(&one, "oooo", guest(one.v, guest_invpcid));
+      CHECK_EQ(one.v->exitcode, X_VMMCALL);
+    }
   // a linear address that is used for the first time finds the same stale page
   uint64_t *e = tables_entry(&one.guest, VA + 0x9000, 1);
   *e = GPA | PT_ALL;
   LEAVES(&one, "oooo", CHECK_EQ(space_peek(&one, VA + 0x9000), 'o'));
   *e = 0;
+}
+
+// A guest without paging has no linear pages; its guest-physical ones are kept like any.
+static void unpaged(void)
+{
+  static const uint8_t code[] = {0x8b, 0x00, 0xf4}; // mov (%eax), %eax; hlt
+  uint32_t *old_page = page_new(), *new_page = page_new();
+  uint8_t *c = page_new();
+  for (unsigned i = 0; i < sizeof code; i++)
+    c[i] = code[i];
+  *old_page = 'o';
+  *new_page = 'n';
+  struct space s = space_new(3, true);
+  intercept(s.v, X_HLT);
+  for (unsigned control = 0; control < 8; control++) {
+    if (control != TLB_KEEP && control != TLB_ALL &&
+        (!svm_has(SVM_FLUSH_ASID) || (control != TLB_ASID && control != TLB_ASID_NONGLOBAL)))
+      continue;
+    tables_map(&s.nested, 0x80000000, 2, 0);
+    space_nest(&s, 0x80000000, (uint64_t)old_page | PT_ALL);
+    for (unsigned i = 0; i < 2; i++) {
+      vmcb_protected32(s.v, c);
+      s.v->rax = 0x80000000;
+      s.v->tlb_control = i ? control : TLB_ALL;
+      CHECK_EQ(run(s.v), X_HLT);
+      CHECK_EQ(s.v->rax, i && control != TLB_KEEP ? 'n' : 'o');
+      space_nest(&s, 0x80000000, (uint64_t)new_page | PT_ALL);
+    }
+  }
 }
 
 static void faults(void)
@@ -81,5 +131,6 @@ void test(void)
   svm_on();
   svm_need(SVM_NP);
   stale();
+  unpaged();
   faults();
 }
