@@ -28,6 +28,23 @@ static bool interrupts_open(const struct cpu *c)
   return if_open(c) && c->shadow == SHADOW_NONE && c->gif;
 }
 
+// A virtual NMI or interrupt of the guest that can be taken now. APM2 15.21.4, 15.21.10
+static bool virtual_open(const struct cpu *c)
+{
+  return c->shadow == SHADOW_NONE && (!c->svm->vgif || (c->svm->vintr & VINTR_GIF));
+}
+static bool virtual_nmi_ready(const struct cpu *c)
+{
+  const struct svm *s = c->svm;
+  return s->vnmi && (s->vintr & VINTR_NMI) && !(s->vintr & VINTR_NMI_MASK) && virtual_open(c);
+}
+static bool virtual_irq_ready(const struct cpu *c)
+{
+  uint64_t v = c->svm->vintr;
+  return (v & VINTR_IRQ) && (c->sysflags & FL_IF) && virtual_open(c) &&
+         ((v & VINTR_IGN_TPR) || (v >> VINTR_PRIO_SHIFT & 15) > (v & 15));
+}
+
 bool interp_runnable(struct cpu *c)
 {
   if (c->run == RUN_ON)
@@ -44,7 +61,7 @@ bool interp_runnable(struct cpu *c)
     return true;
   if ((c->pending & PEND_NMI) && !c->nmi_blocked)
     return true;
-  if ((c->pending & PEND_VINTR) && ((c->sysflags & FL_IF) || (c->svm->vintr & VINTR_NMI)))
+  if ((c->pending & PEND_VINTR) && (virtual_nmi_ready(c) || virtual_irq_ready(c)))
     return true;
   return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
 }
@@ -88,22 +105,18 @@ static void startup(struct cpu *c)
 static void attend_virtual(struct cpu *c)
 {
   struct svm *s = c->svm;
-  unsigned priority = s->vintr >> VINTR_PRIO_SHIFT & 15;
-  if (s->vnmi && (s->vintr & VINTR_NMI) && !(s->vintr & VINTR_NMI_MASK) && c->shadow == SHADOW_NONE &&
-      (!s->vgif || (s->vintr & VINTR_GIF))) {
+  if (virtual_nmi_ready(c)) {
     s->vintr = (s->vintr & ~VINTR_NMI) | VINTR_NMI_MASK;
     c->run = RUN_ON;
     bool blocked = c->nmi_blocked;
     except_nmi(c);
     c->nmi_blocked = blocked; // that is the physical one's
+    charge(c);
     return;
   }
-  if (!(s->vintr & VINTR_IRQ)) {
-    svm_vintr_update(c);
-    return;
-  }
-  if (!(c->sysflags & FL_IF) || c->shadow != SHADOW_NONE || (s->vgif && !(s->vintr & VINTR_GIF)) ||
-      (!(s->vintr & VINTR_IGN_TPR) && priority <= (s->vintr & 15)))
+  if (!(s->vintr & (VINTR_IRQ | VINTR_NMI)))
+    c->pending &= ~(uint32_t)PEND_VINTR;
+  if (!virtual_irq_ready(c))
     return;
   if (svm_intercepts(s, VMEXIT_VINTR)) {
     svm_exit(c, VMEXIT_VINTR, 0, 0);
