@@ -1,0 +1,83 @@
+// See svm.h.
+#include "svm/svm.h"
+
+#include "host/cpu.h"
+#include "host/memory.h"
+#include "host/print.h"
+#include "host/x86.h"
+
+enum { IOPM_SIZE = 3 * 4096, MSRPM_SIZE = 2 * 4096 };
+
+struct svm_features svm_features;
+static uint64_t iopm, msrpm;
+
+// Two bits for each MSR: read, write. Three ranges of 8192 MSRs. APM2 15.11
+static void msr_pass(uint32_t msr)
+{
+  uint32_t at = msr < 0x2000 ? msr : msr - 0xc0000000u + 0x2000;
+  uint8_t *map = ptr(msrpm);
+  map[at / 4] &= (uint8_t) ~(3u << at % 4 * 2);
+}
+
+void svm_init(void)
+{
+  static const uint32_t own[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS, MSR_STAR,
+                                 MSR_LSTAR,        MSR_CSTAR,       MSR_SFMASK,    MSR_SYSENTER_CS,
+                                 MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
+  if (cpuid(0x80000000, 0).eax < 0x8000000a || !(cpuid(0x80000001, 0).ecx & 4))
+    fatal("this CPU has no SVM (CPUID Fn8000_0001 ECX bit 2)");
+  if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
+    fatal("SVM is switched off by the firmware (VM_CR.SVMDIS)");
+  struct cpuid f = cpuid(0x8000000a, 0);
+  svm_features = (struct svm_features){
+      .npt = f.edx & 1,
+      .nrip = f.edx >> 3 & 1,
+      .flush_by_asid = f.edx >> 6 & 1,
+      .decode_assists = f.edx >> 7 & 1,
+      .asids = f.ebx,
+  };
+  iopm = memory_alloc(0, IOPM_SIZE, PAGE_SIZE, 0, false);
+  msrpm = memory_alloc(0, MSRPM_SIZE, PAGE_SIZE, 0, false);
+  if (!iopm || !msrpm)
+    fatal("no memory for the permission maps");
+  memset(ptr(iopm), 0xff, IOPM_SIZE);
+  memset(ptr(msrpm), 0xff, MSRPM_SIZE);
+  for (unsigned i = 0; i < COUNT(own); i++)
+    msr_pass(own[i]);
+}
+
+void svm_enable(struct cpu *c)
+{
+  c->hsave = memory_alloc(c->node, PAGE_SIZE, PAGE_SIZE, 0, false);
+  c->host_vmcb = memory_alloc(c->node, PAGE_SIZE, PAGE_SIZE, 0, false);
+  if (!c->hsave || !c->host_vmcb)
+    fatal("no memory for the host save area of cpu %u", c->id);
+  c->asids = svm_features.asids;
+  c->next_asid = 1;
+  wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+  wrmsr(MSR_VM_HSAVE_PA, c->hsave);
+  __asm__ volatile("vmsave %0" : : "a"(c->host_vmcb) : "memory");
+}
+
+uint32_t svm_asid_alloc(struct cpu *c)
+{
+  if (c->free_asid_count)
+    return c->free_asids[--c->free_asid_count];
+  return c->next_asid < c->asids ? c->next_asid++ : 0;
+}
+
+void svm_asid_free(struct cpu *c, uint32_t asid)
+{
+  if (asid && c->free_asid_count < COUNT(c->free_asids))
+    c->free_asids[c->free_asid_count++] = asid;
+}
+
+uint64_t svm_iopm(void)
+{
+  return iopm;
+}
+
+uint64_t svm_msrpm(void)
+{
+  return msrpm;
+}
