@@ -151,6 +151,17 @@ static void stop(struct cpu *c, const struct op *op)
     cpu_stop_block(c, op);
 }
 
+// The same if the instruction wrote over its own block. The last one of a block needs no stop, and must not
+// have any: a repeated string instruction would end its run there, which a block of one instruction, that was
+// not written to, does not.
+static void leave_dead(struct cpu *c, const struct op *op)
+{
+  if (!op)
+    op = c->at;
+  if (op && op->index + 1u < c->block->count)
+    cpu_stop_block(c, op);
+}
+
 static void page_read(struct cpu *c, const struct access_path *a, const struct tlb_cold *k, uint64_t la,
                       void *buf, unsigned len)
 {
@@ -183,7 +194,7 @@ static void page_write(struct cpu *c, const struct access_path *a, struct tlb_co
     if (c->ram->flags[off >> 12] & (RAM_CODE | RAM_MONITOR)) {
       ram_touched(c->ram, off, len);
       if (c->block && c->block->dead)
-        stop(c, a->op);
+        leave_dead(c, a->op);
     } else {
       tlb_allow_write(c, &c->tlbs->current->view[a->view], k);
       c->ram->flags[off >> 12] |= RAM_DIRTY;

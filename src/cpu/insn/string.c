@@ -1,9 +1,10 @@
 // String instructions: MOVS STOS LODS CMPS SCAS, with REP. APM3 chapter 3.
 //
-// A repeated instruction works in runs: as many elements as lie in one page of plain RAM, then it ends its
-// block and starts again, so interrupts and time go on between runs. rSI, rDI and rCX are written back after
-// each run, so a fault leaves them at the element that faulted. MOVSD and CMPSD are also names of SSE2
-// instructions: those are not ours.
+// A repeated instruction works in runs: as many elements as lie in one page, then it ends its block and
+// starts again, so interrupts and time go on between runs. Each run counts as an instruction: where it ends
+// depends on addresses and devices alone, not on whether it could be made at once in plain RAM. rSI, rDI and
+// rCX are written back after each run, so a fault leaves them at the element that faulted. MOVSD and CMPSD
+// are also names of SSE2 instructions: those are not ours.
 #include "cpu/insn/string.h"
 
 #include "cpu/decode.h"
@@ -146,12 +147,12 @@ static void copy_up(uint8_t *d, const uint8_t *s, uint64_t n, unsigned osz)
     }
 }
 
-// Returns the number of elements done, 0 if it must go the slow way (or faulted).
-static uint64_t movs_run(struct cpu *c, const struct op *op, uint64_t n)
+// Cuts the number of elements to those of one run, 0 if the first one crosses a page. Returns the number of
+// elements done: all of them, or 0 if they must go the slow way (or faulted).
+static uint64_t movs_run(struct cpu *c, const struct op *op, uint64_t *run)
 {
   uint64_t from = base_of(c, op) + reg_get(c, RSI * 8, op->asz), to = reg_get(c, RDI * 8, op->asz);
-  n = room(from, n, op->osz);
-  n = room(to, n, op->osz);
+  uint64_t n = *run = room(to, room(from, *run, op->osz), op->osz);
   if (!n)
     return 0;
   uint64_t bytes = n << op->osz;
@@ -171,10 +172,10 @@ static uint64_t movs_run(struct cpu *c, const struct op *op, uint64_t n)
   return n;
 }
 
-static uint64_t stos_run(struct cpu *c, const struct op *op, uint64_t n)
+static uint64_t stos_run(struct cpu *c, const struct op *op, uint64_t *run)
 {
   uint64_t to = reg_get(c, RDI * 8, op->asz);
-  n = room(to, n, op->osz);
+  uint64_t n = *run = room(to, *run, op->osz);
   if (!n)
     return 0;
   uint64_t bytes = n << op->osz, v = reg_get(c, RAX * 8, op->osz);
@@ -191,7 +192,7 @@ static uint64_t stos_run(struct cpu *c, const struct op *op, uint64_t n)
 }
 
 typedef bool one_fn(struct cpu *c, const struct op *op);
-typedef uint64_t run_fn(struct cpu *c, const struct op *op, uint64_t n);
+typedef uint64_t run_fn(struct cpu *c, const struct op *op, uint64_t *n);
 
 // until: 0, or the ZF value at which a REPE / REPNE ends + 1.
 static bool repeat(struct cpu *c, const struct op *op, one_fn *one, run_fn *run, unsigned until)
@@ -202,15 +203,15 @@ static bool repeat(struct cpu *c, const struct op *op, one_fn *one, run_fn *run,
     reg_set(c, RCX * 8, op->asz, 0);
     return true;
   }
-  uint64_t done = run && plain(c, op) ? run(c, op, n) : 0;
+  uint64_t in_run = run && plain(c, op) ? n : 0, done = in_run ? run(c, op, &in_run) : 0;
   if (c->faulted) // the slow way raises it again at the element to which it belongs
     c->faulted = false;
   if (done) {
     n -= done;
     reg_set(c, RCX * 8, op->asz, n);
   } else {
-    unsigned limit = c->sysflags & FL_TF ? 1 : RUN_MAX;
-    for (unsigned i = 0; i < limit && n; i++) {
+    uint64_t limit = c->sysflags & FL_TF ? 1 : in_run ? in_run : RUN_MAX;
+    for (uint64_t i = 0; i < limit && n; i++) {
       if (!one(c, op))
         return false;
       reg_set(c, RCX * 8, op->asz, --n);
