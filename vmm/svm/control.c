@@ -1,6 +1,7 @@
 // Exits of shadow paging: the guest's control registers and INVLPG. APM2 15.8.
 #include "svm/exit.h"
 #include "svm/mmio.h"
+#include "svm/svm.h"
 #include "svm/vcpu.h"
 #include "svm/walk.h"
 
@@ -22,7 +23,7 @@ static bool refused(const struct vcpu *v, unsigned cr, uint64_t value)
   case 3:
     return v->efer & EFER_LMA && value >> 52;
   default:
-    if (value & ~0x3f07ffull || value & (CR4_PCIDE | CR4_LA57)) // bits 0 to 10, 16 to 21
+    if (value & ~svm_features.cr4)
       return true;
     return v->efer & EFER_LMA && !(value & CR4_PAE);
   }

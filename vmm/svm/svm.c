@@ -19,6 +19,19 @@ static void msr_pass(uint32_t msr)
   map[at / 4] &= (uint8_t) ~(3u << at % 4 * 2);
 }
 
+// APM2 3.1.3: which bits of CR4 a CPU has, by CPUID.
+static uint64_t cr4_bits(void)
+{
+  struct cpuid seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid){0};
+  uint64_t bits = 0x7ff;
+  bits |= (uint64_t)(seven.ecx >> 2 & 1) << 11;        // UMIP
+  bits |= (uint64_t)(seven.ebx & 1) << 16;             // FSGSBASE
+  bits |= (uint64_t)(cpuid(1, 0).ecx >> 26 & 1) << 18; // OSXSAVE
+  bits |= (uint64_t)(seven.ebx >> 7 & 1) << 20;        // SMEP
+  bits |= (uint64_t)(seven.ebx >> 20 & 1) << 21;       // SMAP
+  return bits;
+}
+
 void svm_init(void)
 {
   static const uint32_t own[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS, MSR_STAR,
@@ -35,6 +48,7 @@ void svm_init(void)
       .flush_by_asid = f.edx >> 6 & 1,
       .decode_assists = f.edx >> 7 & 1,
       .asids = f.ebx,
+      .cr4 = cr4_bits(),
   };
   iopm = memory_alloc(0, IOPM_SIZE, PAGE_SIZE, 0, false);
   msrpm = memory_alloc(0, MSRPM_SIZE, PAGE_SIZE, 0, false);

@@ -12,6 +12,7 @@ struct vcpu;
 struct svm_features {
   bool npt, nrip, flush_by_asid, decode_assists;
   uint32_t asids;
+  uint64_t cr4; // bits that exist, but for those that shadow paging does not offer
 };
 extern struct svm_features svm_features;
 
