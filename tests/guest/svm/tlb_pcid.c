@@ -6,24 +6,29 @@
 enum { CONTEXTS = 3 }; // of each world: PCIDs 1, 2 and 0
 #define KEEP (1ull << 63)
 
-asm("pcid_read: mov %rbx, %cr3; mov (%rax), %rax; vmmcall");
-extern uint8_t pcid_read[];
+asm("pcid_read: mov %rbx, %cr3\n"
+    "pcid_read_only: mov (%rax), %rax; vmmcall");
+extern uint8_t pcid_read[], pcid_read_only[];
 
 static uint64_t *entry[3][CONTEXTS], root[3][CONTEXTS], old_page[3][CONTEXTS], new_page[3][CONTEXTS];
 static struct space *const guests[3] = {NULL, &one, &two};
 
+// The page that a context of a world sees; without `keep` the context is emptied by a load of CR3 first.
 static uint64_t look(unsigned world, unsigned context, uint64_t keep)
 {
   uint64_t cr3 = root[world][context] | context | keep;
   if (!world) {
     uint64_t was = read_cr3();
     write_cr3(cr3);
+    enter(&one, TLB_KEEP); // and back
     uint64_t v = *(volatile uint64_t *)VA;
     write_cr3(was | KEEP);
     return v;
   }
   struct vmcb *v = guests[world]->v;
-  v->rip = (uint64_t)pcid_read;
+  v->rip = (uint64_t)(keep ? pcid_read_only : pcid_read); // VMRUN removes nothing either
+  if (keep)
+    v->cr3 = cr3 & ~KEEP;
   v->rax = VA;
   regs.bx = cr3;
   CHECK_EQ(run(v), X_VMMCALL);
