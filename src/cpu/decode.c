@@ -202,6 +202,14 @@ static enum decode_status undefined(struct op *op, unsigned off, unsigned len)
   return DECODE_END;
 }
 
+// LOCK MOV CR0 is MOV CR8, in all modes (APM2 15.21.3); Zydis has no LOCK there.
+static bool is_lock_cr0(const struct decoder *d, const uint8_t *bytes, unsigned avail, uint32_t mode)
+{
+  unsigned i = (mode & MODE_CS64) && avail > 1 && (bytes[1] & 0xf4) == 0x40 ? 2 : 1; // REX without R
+  return avail >= i + 3 && bytes[0] == 0xf0 && bytes[i] == 0x0f && (bytes[i + 1] & 0xfd) == 0x20 &&
+         !(bytes[i + 2] & 0x38) && model_has(d->model, FEAT_CR8_LEGACY);
+}
+
 enum decode_status decode_one(struct decoder *d, const uint8_t *bytes, unsigned avail, uint32_t mode,
                               unsigned off, struct op *op)
 {
@@ -212,6 +220,12 @@ enum decode_status decode_one(struct decoder *d, const uint8_t *bytes, unsigned 
     return avail >= 15 ? DECODE_LONG : DECODE_SHORT;
   if (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
     return DECODE_LONG;
+  if (st == ZYDIS_STATUS_ILLEGAL_LOCK && is_lock_cr0(d, bytes, avail, mode)) {
+    enum decode_status status = decode_one(d, bytes + 1, avail - 1, mode, off, op);
+    op->len++;
+    op->flags |= OPF_LOCK;
+    return status;
+  }
   if (ZYAN_FAILED(st))
     return undefined(op, off, 1);
   if (!model_allows(d->model, zi.meta.isa_set))
