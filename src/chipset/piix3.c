@@ -150,10 +150,44 @@ static void apm_write(void *dev, uint64_t off, unsigned size, uint64_t value, co
     p->apm(p->apm_arg, (uint8_t)value);
 }
 
+static void drive_ferr(struct piix3 *p)
+{
+  p->ignoring = p->ignoring && p->ferr;
+  irq_set(&p->irq13, p->ferr && !p->ignoring);
+  irq_set(&p->ignne, p->ignoring);
+}
+
+static void ferr_changed(void *sink, int pin, int level)
+{
+  struct piix3 *p = sink;
+  if (p->ferr == (level != 0))
+    return;
+  p->ferr = level != 0;
+  drive_ferr(p);
+}
+
+struct irq piix3_ferr_line(struct piix3 *p)
+{
+  return (struct irq){.set = ferr_changed, .sink = p};
+}
+
+static uint64_t ferr_read(void *dev, uint64_t off, unsigned size, const struct txn *t)
+{
+  return UINT64_MAX;
+}
+
+static void ferr_write(void *dev, uint64_t off, unsigned size, uint64_t value, const struct txn *t)
+{
+  struct piix3 *p = dev;
+  p->ignoring = true;
+  drive_ferr(p);
+}
+
 static const struct bus_ops port61_ops = {.read = port61_read, .write = port61_write, .max_size = 1};
 static const struct bus_ops port92_ops = {.read = port92_read, .write = port92_write, .max_size = 1};
 static const struct bus_ops post_ops = {.read = post_read, .write = post_write, .max_size = 1};
 static const struct bus_ops delay_ops = {.max_size = 1}; // writes to EDh do nothing but take time
+static const struct bus_ops ferr_ops = {.read = ferr_read, .write = ferr_write, .max_size = 1};
 static const struct bus_ops apm_ops = {.read = apm_read, .write = apm_write, .max_size = 1};
 
 void piix3_init(struct piix3 *p, struct bus *bus, struct clock *clock, struct pci_bus *pb, struct gsi *gsi,
@@ -164,6 +198,7 @@ void piix3_init(struct piix3 *p, struct bus *bus, struct clock *clock, struct pc
                       .a20 = lines->a20,
                       .reset = lines->reset,
                       .cpu_reset = lines->cpu_reset,
+                      .ignne = lines->ignne,
                       .a20_keyboard = true};
   struct pci_func *f = &p->func;
   pci_func_init(f, "piix3", 0x8086, 0x7000, 0x060100, 0, p);
@@ -179,6 +214,7 @@ void piix3_init(struct piix3 *p, struct bus *bus, struct clock *clock, struct pc
   f->config_written = config_written;
   for (unsigned i = 0; i < 16; i++)
     p->gsi[i] = gsi_line(gsi, GSI_PCI, i);
+  p->irq13 = gsi_line(gsi, GSI_ISA, 13);
   // Device 1's INTA is PIRQA: the wires begin one device later than the bus counts them.
   for (int i = 0; i < 4; i++)
     pb->intx[i] = piix3_pirq_line(p, (i + 3) & 3);
@@ -188,6 +224,7 @@ void piix3_init(struct piix3 *p, struct bus *bus, struct clock *clock, struct pc
   bus_map_ports(bus, &p->post_region, "post", 0x80, 1, &post_ops, p);
   bus_map_ports(bus, &p->delay_region, "delay", 0xed, 1, &delay_ops, p);
   bus_map_ports(bus, &p->apm_region, "apm", 0xb2, 2, &apm_ops, p);
+  bus_map_ports(bus, &p->ferr_region, "coprocessor-error", 0xf0, 1, &ferr_ops, p);
   piix3_reset(p);
 }
 
@@ -211,5 +248,7 @@ void piix3_reset(struct piix3 *p)
   p->reset_control = 0;
   p->apm_control = p->apm_status = 0;
   drive_a20(p);
+  p->ferr = false;
+  drive_ferr(p);
   pit_set_gate(p->pit, 2, false);
 }

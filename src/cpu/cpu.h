@@ -223,6 +223,7 @@ struct fault {
   bool has_error;
   bool soft;  // INT n, INT3, INTO: the saved instruction pointer is after the instruction
   bool icebp; // INT1
+  bool freeze; // no exception: an x87 error that waits for an interrupt (FERR#)
   uint32_t error;
   uint64_t address; // CR2 for #PF; DR6 bits to set for #DB
 };
@@ -324,6 +325,7 @@ struct cpu {
   uint64_t tsc_aux, tsc_adjust;
   uint64_t spec_ctrl, misc_enable;
   uint64_t vm_cr, vm_hsave_pa;
+  uint64_t ignne; // MSR: stands for the pin if HWCR.IgnneEm is set
   bool launched; // was in INIT while another processor executed SKINIT; see svm/skinit.h
   uint64_t perf_ctl[4], perf_ctr[4]; // msr.c: perf_ctr of a counter that counts is relative to its source
   uint64_t plain_msr[64];            // msr.c: registers that only keep what is written
@@ -375,6 +377,7 @@ struct cpu {
   const struct cpu_chip *chip; // the northbridge of its node; NULL: none, its MSRs are plain
   void *chip_arg;
   struct irq *ferr; // legacy FPU error line, or NULL
+  bool ignne_pin;   // IGNNE#, from the chip that FERR# goes to
   // All CPUs of the machine, for IPIs, shootdowns of decoded code, MONITOR.
   struct cpu **all;
   unsigned cpus;

@@ -435,8 +435,25 @@ static void dispatch_faults(struct cpu *c)
   cpu_shutdown(c);
 }
 
+// APM2 15.14.2. The interrupt's handler comes back to the instruction that waits.
+static void freeze(struct cpu *c)
+{
+  c->fault.freeze = false;
+  c->faulted = false;
+  if (SVM_INTERCEPTED(c, VMEXIT_FERR_FREEZE)) {
+    svm_exit(c, VMEXIT_FERR_FREEZE, 0, 0);
+    svm_vmexit(c);
+    return;
+  }
+  c->run = RUN_HALTED;
+}
+
 void except_deliver(struct cpu *c)
 {
+  if (unlikely(c->fault.freeze) && !(c->guest && c->svm->exiting)) {
+    freeze(c);
+    return;
+  }
   dispatch_faults(c);
 }
 

@@ -5,6 +5,7 @@
 
 #include "bus/irq.h"
 #include "cpu/model.h"
+#include "cpu/msr.h"
 
 // An FXSAVE image of the host.
 struct image {
@@ -150,13 +151,25 @@ void fpu_ferr(struct cpu *c)
     irq_set(c->ferr, !(c->cr0 & CR0_NE) && fpu_pending(c));
 }
 
+// Errors are ignored: by the pin, or by the MSR in its place. APM2 15.30.2
+static bool ignne(const struct cpu *c)
+{
+  return c->hwcr & HWCR_IGNNE_EM ? c->ignne & 1 : c->ignne_pin;
+}
+
 bool fpu_wait(struct cpu *c)
 {
   if (unlikely((c->fx.fcw & FE_ALL) != FE_ALL) && fpu_pending(c)) {
     if (c->cr0 & CR0_NE)
       return raise_vec(c, VEC_MF);
-    // Without CR0.NE the interrupt controller tells the guest (IRQ 13); the processor goes on as with IGNNE#.
+    // Without CR0.NE the interrupt controller tells the guest (IRQ 13), and the processor stands still before
+    // the instruction until an interrupt comes.
     fpu_ferr(c);
+    if (!ignne(c)) {
+      c->fault = (struct fault){.freeze = true};
+      c->faulted = true;
+      return false;
+    }
   }
   return true;
 }

@@ -63,7 +63,8 @@ void fpu_clear_flags(struct cpu *c); // FNCLEX
 bool fpu_pending(struct cpu *c);
 // Drives FERR# according to fpu_pending and CR0.NE.
 void fpu_ferr(struct cpu *c);
-// Before an x87 or MMX instruction that waits: #MF and false if an exception is pending and CR0.NE is set.
+// Before an x87 or MMX instruction that waits: false if an exception is pending and CR0.NE is set (#MF), or
+// is clear and IGNNE# too (the processor freezes: except_deliver).
 bool fpu_wait(struct cpu *c);
 
 // Bits that MXCSR may have.

@@ -7,6 +7,7 @@
 #include "cpu/except.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
+#include "cpu/svm/svm.h"
 
 enum { MCG_CTL_P = 1u << 8 };
 
@@ -87,6 +88,12 @@ void mca_reset(struct cpu *c)
   memset(c->mc_misc, 0, sizeof c->mc_misc);
 }
 
+bool mca_override(const struct cpu *c)
+{
+  return c->guest && !(c->cr4 & CR4_MCE) && (c->svm->host_cr4 & CR4_MCE) &&
+         model_has(c->model, FEAT_HOST_MCE_OVERRIDE);
+}
+
 void mca_log(struct cpu *c, unsigned bank, uint64_t status, uint64_t addr, uint64_t misc)
 {
   if (!present(c) || bank >= c->model->mc_banks || !(status & MCI_VAL))
@@ -104,7 +111,7 @@ void mca_log(struct cpu *c, unsigned bank, uint64_t status, uint64_t addr, uint6
   }
   if (!(status & MCI_UC) || !(status & MCI_EN) || !(c->mcg_ctl >> bank & 1))
     return;
-  if ((c->mcg_status & MCG_MCIP) || !(c->cr4 & CR4_MCE)) {
+  if ((c->mcg_status & MCG_MCIP) || !((c->cr4 & CR4_MCE) || mca_override(c))) {
     cpu_shutdown(c);
     return;
   }

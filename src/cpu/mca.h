@@ -21,6 +21,9 @@ bool mca_read(const struct cpu *c, uint32_t index, uint64_t *v);
 bool mca_write(struct cpu *c, uint32_t index, uint64_t v);
 void mca_reset(struct cpu *c);
 
+// The guest has machine checks off, and the host takes them in its place: always #VMEXIT. APM2 15.12.18
+bool mca_override(const struct cpu *c);
+
 // Logs an error in a bank (status with MCI_VAL set) by the overwrite rules of APM2 9.3.2.3; if it is
 // uncorrected and enabled, asks for a machine check exception (PEND_MC), or shuts down if one is in progress.
 void mca_log(struct cpu *c, unsigned bank, uint64_t status, uint64_t addr, uint64_t misc);

@@ -50,7 +50,6 @@ enum {
   P_PSTATE_CTL,
   P_OSVW_LENGTH,
   P_OSVW_STATUS,
-  P_IGNNE,
   P_MC_REDIRECT,
   P_SMI_IO_CTL,
   P_SMI_CYCLE,
@@ -113,7 +112,7 @@ static const struct msr_row rows[] = {
     {MSR_PSTATE_CTL, 1, M_10H, PLAIN(P_PSTATE_CTL), FEAT_NONE, 7, 0, 0},
     {MSR_COFVID_CTL, 1, M_10H, PLAIN(P_COFVID_CTL), FEAT_NONE, ANY, 0, 0},
     {0xc0010074, 1, M_10H, PLAIN(P_WATCHDOG), FEAT_NONE, 0x7f, 0, 0},
-    {MSR_IGNNE, 1, 0, PLAIN(P_IGNNE), FEAT_NONE, 1, 0, 0},
+    {MSR_IGNNE, 1, 0, CPU(ignne), FEAT_NONE, 1, ~1ull, 0},
     // Errata software must be told about: none of the first four.
     {MSR_OSVW_LENGTH, 1, 0, PLAIN(P_OSVW_LENGTH), FEAT_OSVW, 0xffff, 0, 4},
     {MSR_OSVW_STATUS, 1, 0, PLAIN(P_OSVW_STATUS), FEAT_OSVW, ANY, 0, 0},

@@ -94,6 +94,7 @@ enum { // SYSCFG
 };
 enum { // HWCR
   HWCR_SMM_LOCK = 1u << 0,
+  HWCR_IGNNE_EM = 1u << 8,
   HWCR_MC_STATUS_WR_EN = 1u << 18,
   HWCR_WRAP32_DIS = 1u << 17,
 };

@@ -8,6 +8,7 @@
 #include "cpu/fpu.h"
 #include "cpu/insn/hot.h"
 #include "cpu/lapic.h"
+#include "cpu/mca.h"
 #include "cpu/msr.h"
 #include "cpu/smm.h"
 #include "cpu/svm/skinit.h"
@@ -164,7 +165,10 @@ static void attend(struct cpu *c)
   if ((c->pending & PEND_MC) && c->gif) { // mca_log has seen to CR4.MCE and MCIP
     c->pending &= ~PEND_MC;
     c->run = RUN_ON;
-    raise_vec(c, VEC_MC);
+    if (mca_override(c))
+      svm_exit(c, VMEXIT_EXCP0 + VEC_MC, 0, 0);
+    else
+      raise_vec(c, VEC_MC);
     return;
   }
   if ((c->pending & PEND_SMI) && smi_open(c) && c->shadow == SHADOW_NONE) {

@@ -35,6 +35,12 @@ static void a20(void *arg, int pin, int level)
     cpu_a20m(m->cpu[i], !level);
 }
 
+static void ignne(void *arg, int pin, int level)
+{
+  struct machine *m = arg;
+  m->cpu[0]->ignne_pin = level;
+}
+
 // SMI# goes to the boot processor: firmware gives only that one a handler of its own.
 static void smi(void *arg, int pin, int level)
 {
@@ -53,8 +59,6 @@ static void init_interrupts(struct machine *m)
     pc->gsi.pic[i] = pic_line(&pc->pic, i);
   for (int i = 0; i < GSI_LINES; i++)
     pc->gsi.ioapic[i] = ioapic_line(&pc->ioapic, i);
-  pc->ferr = gsi_line(&pc->gsi, GSI_ISA, 13);
-  m->cpu[0]->ferr = &pc->ferr;
 }
 
 static bool init_time(struct machine *m, struct err *e)
@@ -88,9 +92,12 @@ static bool init_pci(struct machine *m, struct err *e)
   bool rom = m->bios.size != 0;
   i440fx_init(&pc->host, &m->bus, &pc->pci, m->low_off, rom ? m->bios.ram_off : RAM_NONE, m->bios.size);
   struct piix3_lines lines = {.a20 = {.set = a20, .sink = m},
+                              .ignne = {.set = ignne, .sink = m},
                               .reset = request_line(m, WANT_RESET),
                               .cpu_reset = request_line(m, WANT_RESET)};
   piix3_init(&pc->piix3, &m->bus, &m->clock, &pc->pci, &pc->gsi, &pc->pit, &lines);
+  pc->ferr = piix3_ferr_line(&pc->piix3);
+  m->cpu[0]->ferr = &pc->ferr;
   pc->host.reset_control_read = piix3_reset_control_read;
   pc->host.reset_control_write = piix3_reset_control_write;
   pc->host.reset_control_arg = &pc->piix3;
