@@ -16,15 +16,31 @@ static uint16_t *bucket(struct tlb *t, uint16_t asid, uint16_t pcid)
   return &t->bucket[(asid * 61u ^ pcid ^ pcid >> 8) & (CONTEXT_BUCKETS - 1)];
 }
 
+// The used contexts form a list, the one that was used last in front: whatever their number, a change of
+// context takes a few steps.
+static void context_unlink(struct tlb *t, struct tlb_context *x)
+{
+  *(x->newer ? &t->context[x->newer - 1].older : &t->newest) = x->older;
+  *(x->older ? &t->context[x->older - 1].newer : &t->oldest) = x->newer;
+}
+
+static void context_link(struct tlb *t, struct tlb_context *x)
+{
+  uint16_t number = x - t->context + 1;
+  x->newer = 0;
+  x->older = t->newest;
+  *(t->newest ? &t->context[t->newest - 1].newer : &t->oldest) = number;
+  t->newest = number;
+}
+
 // Takes the context that was not used for the longest time.
 static struct tlb_context *context_make(struct tlb *t, uint16_t asid, uint16_t pcid)
 {
-  struct tlb_context *x = &t->context[0];
-  for (unsigned i = 0; i < t->contexts && x->used; i++)
-    if (!t->context[i].used || t->context[i].last < x->last)
-      x = &t->context[i];
+  bool fresh = t->contexts_used < t->contexts;
+  struct tlb_context *x = &t->context[fresh ? t->contexts_used++ : t->oldest - 1u];
   uint16_t number = x - t->context + 1;
-  if (x->used) {
+  if (!fresh) {
+    context_unlink(t, x);
     uint16_t *link = bucket(t, x->asid, x->pcid);
     while (*link != number)
       link = &t->context[*link - 1].next;
@@ -33,8 +49,8 @@ static struct tlb_context *context_make(struct tlb *t, uint16_t asid, uint16_t p
   uint16_t *head = bucket(t, asid, pcid);
   x->next = *head;
   *head = number;
+  context_link(t, x);
   x->drop = DROP_ALL;
-  x->used = true;
   x->asid = asid;
   x->pcid = pcid;
   return x;
@@ -44,8 +60,11 @@ static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pc
 {
   for (uint16_t i = *bucket(t, asid, pcid); i; i = t->context[i - 1].next) {
     struct tlb_context *x = &t->context[i - 1];
-    if (x->asid == asid && x->pcid == pcid)
+    if (x->asid == asid && x->pcid == pcid) {
+      context_unlink(t, x);
+      context_link(t, x);
       return x;
+    }
   }
   return context_make(t, asid, pcid);
 }
@@ -157,7 +176,6 @@ void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
     t->asid = asid;
     t->pcid = pcid;
     t->current = context_for(t, asid, pcid);
-    t->current->last = ++t->uses;
   }
   if (keep)
     tlb_select(c);
@@ -169,7 +187,7 @@ void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
 
 static void drop(struct tlb *t, int asid, int pcid, enum tlb_drop what)
 {
-  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+  for (unsigned i = 0; i < t->contexts_used; i++) {
     struct tlb_context *x = &t->context[i];
     if ((asid < 0 || x->asid == asid) && (pcid < 0 || x->pcid == pcid))
       x->drop = what > x->drop ? what : x->drop;
@@ -254,7 +272,7 @@ void tlb_flush_page(struct cpu *c, uint64_t la)
 {
   struct tlb *t = c->tlbs;
   tlb_store_kill(t, la, t->asid, t->pcid, KILL_CONTEXT);
-  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+  for (unsigned i = 0; i < t->contexts_used; i++) {
     struct tlb_context *x = &t->context[i];
     if (x->asid == t->asid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
@@ -267,7 +285,7 @@ void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid)
 {
   struct tlb *t = c->tlbs;
   tlb_store_kill(t, la, t->asid, pcid, KILL_NONGLOBAL);
-  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+  for (unsigned i = 0; i < t->contexts_used; i++) {
     struct tlb_context *x = &t->context[i];
     if (x->asid == t->asid && x->pcid == pcid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
@@ -280,7 +298,7 @@ void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid)
 {
   struct tlb *t = c->tlbs;
   tlb_store_kill(t, la, asid, 0, KILL_ANY);
-  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++) {
+  for (unsigned i = 0; i < t->contexts_used; i++) {
     struct tlb_context *x = &t->context[i];
     if (x->asid == asid && x->drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
@@ -308,7 +326,7 @@ void tlb_protect_ram(struct cpu *c, uint64_t ram_off)
   uint64_t page = ram_off & ~0xfffull;
   if (!(c->ram->flags[page >> 12] & RAM_WTLB))
     return;
-  for (unsigned i = 0; i < t->contexts && t->context[i].used; i++)
+  for (unsigned i = 0; i < t->contexts_used; i++)
     if (t->context[i].drop != DROP_ALL)
       for (unsigned v = 0; v < VIEWS; v++)
         tlb_view_protect(&t->context[i].view[v], page);

@@ -76,12 +76,11 @@ enum tlb_drop { DROP_NOTHING, DROP_LOCAL, DROP_ALL }; // local: what is not glob
 
 struct tlb_context {
   uint16_t asid, pcid;
-  bool used;
-  uint8_t drop;      // enum tlb_drop: what the views lose when next selected
-  uint16_t next;     // in its bucket, plus 1
-  uint64_t rights;   // the control bits under which the views were filled
-  uint64_t last;     // for eviction
-  struct view *view; // VIEWS of them, elsewhere: a flush looks at all contexts
+  uint8_t drop;          // enum tlb_drop: what the views lose when next selected
+  uint16_t next;         // in its bucket, plus 1
+  uint16_t newer, older; // the list of contexts by use, plus 1
+  uint64_t rights;       // the control bits under which the views were filled
+  struct view *view;     // VIEWS of them, elsewhere: a flush looks at all contexts
 };
 
 #define CONTEXT_BUCKETS 256u
@@ -104,12 +103,12 @@ struct tlb {
   uint16_t asid, pcid;
   struct tlb_context *current;
   struct tlb_context *context;
-  struct view *views; // of all contexts; untouched ones cost no memory
-  unsigned contexts;
+  struct view *views;               // of all contexts; untouched ones cost no memory
+  unsigned contexts, contexts_used; // the used ones come first
+  uint16_t newest, oldest;          // used contexts, plus 1
   uint16_t bucket[CONTEXT_BUCKETS]; // contexts by ASID and PCID, plus 1
   uint8_t view;                     // the view that fills go to now
   bool checked;                     // VIEW_SLOW is selected: alignment is checked
-  uint64_t uses;                    // for eviction
   uint64_t epochs;
   struct tlbe *slow; // all TLB_NONE
   // Jump keys outside of flat modes: the instruction pointer is an offset in CS.
