@@ -245,11 +245,6 @@ bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip,
   uint8_t vector = why == TASK_IRET ? VEC_TS : VEC_GP;
   if (sel_null(sel) || (sel & 4))
     return raise_error(c, vector, sel & 0xfffc);
-  if (SVM_INTERCEPTED(c, VMEXIT_TASK_SWITCH)) // APM2 15.14.1
-    return svm_exit(c, VMEXIT_TASK_SWITCH, sel,
-                    (uint64_t)(why == TASK_IRET) << 36 | (uint64_t)(why == TASK_JMP) << 38 |
-                        (uint64_t)has_error << 44 | (uint64_t)((c->sysflags & FL_RF) != 0) << 48 |
-                        (has_error ? error : 0));
   if (!desc_fetch(c, sel, vector, &d) || !check_target(c, sel, d, why))
     return false;
   bool wide = desc_type(d) & 8, old_wide = tr_is_32(c);
@@ -260,6 +255,11 @@ bool task_switch(struct cpu *c, uint16_t sel, enum task_reason why, uint64_t ip,
     eflags &= ~(uint32_t)FL_NT;
   if (why == TASK_INT && c->event.type == EVENT_EXCEPTION && !c->event.soft && c->event.vector != VEC_DB)
     eflags |= FL_RF;
+  if (SVM_INTERCEPTED(c, VMEXIT_TASK_SWITCH)) // once the TSS has been checked. APM2 15.14.1
+    return svm_exit(c, VMEXIT_TASK_SWITCH, sel,
+                    (uint64_t)(why == TASK_IRET) << 36 | (uint64_t)(why == TASK_JMP) << 38 |
+                        (uint64_t)has_error << 44 | (uint64_t)((eflags & FL_RF) != 0) << 48 |
+                        (has_error ? error : 0));
   uint16_t old_sel = c->tr.sel;
   if (c->tr.limit < (old_wide ? TSS32_SIZE : TSS16_SIZE) - 1u)
     return raise_error(c, VEC_TS, old_sel & 0xfffc);

@@ -442,8 +442,15 @@ static void fetched_bytes(struct cpu *c, struct vmcb_control *k)
   unsigned n = 15;
   unsigned room = 0x1000 - (la & 0xfff);
   uint8_t bytes[15];
+  if (!(c->mode & MODE_CS64)) { // the limit ends them too; in a delivery RIP may lie beyond it
+    uint32_t limit = c->seg[SEG_CS].limit;
+    if (c->ip > limit)
+      return;
+    if (limit - c->ip < n)
+      n = limit - c->ip + 1;
+  }
   if (!mem_debug_read(c, la, bytes, n)) {
-    n = room < 15 ? room : 15;
+    n = room < n ? room : n;
     if (!mem_debug_read(c, la, bytes, n))
       return;
   }
