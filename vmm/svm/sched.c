@@ -70,28 +70,37 @@ static struct vcpu *pick(struct cpu *c)
   return found;
 }
 
-// The timer to whatever comes first: an event of a virtual CPU's, or the end of the slice.
 static void set_timer(struct cpu *c, uint64_t at)
 {
-  lock(&c->guard);
-  for (struct vcpu *v = c->vcpus; v; v = v->next) {
-    uint64_t deadline = vcpu_deadline(v);
-    at = deadline < at ? deadline : at;
-  }
-  unlock(&c->guard);
   if (at == c->timer_at)
     return;
   c->timer_at = at;
   lapic_timer(at);
 }
 
+// When the first of those that wait here has something to do.
+static uint64_t next_event(struct cpu *c)
+{
+  uint64_t at = UINT64_MAX;
+  lock(&c->guard);
+  for (struct vcpu *v = c->vcpus; v; v = v->next) {
+    uint64_t deadline = vcpu_deadline(v);
+    at = deadline < at ? deadline : at;
+  }
+  unlock(&c->guard);
+  return at;
+}
+
+// The timer is set for this one's events and the end of its slice. An event of another one waits for that
+// one's turn: a timer that is due already would end each VMRUN at once, and nobody would get on.
 static void slice(struct cpu *c, struct vcpu *v)
 {
   bool shared = c->vcpus->next;
   uint64_t end = shared ? rdtsc() + tsc_hz() / 1000 * SLICE_MS : UINT64_MAX;
   vcpu_load(v);
   do {
-    set_timer(c, end);
+    uint64_t deadline = vcpu_deadline(v);
+    set_timer(c, deadline < end ? deadline : end);
     vcpu_run(v);
     if (c->id == 0 && console_work())
       break;
@@ -115,7 +124,7 @@ void sched_run(struct cpu *c, bool ends)
       slice(c, v);
       continue;
     }
-    set_timer(c, UINT64_MAX);
+    set_timer(c, next_event(c));
     uint64_t before = rdtsc();
     cpu_wait();
     c->idle_tsc += rdtsc() - before;
