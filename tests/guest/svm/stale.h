@@ -19,6 +19,7 @@ struct spot {
 enum { SPOTS = 16 };
 static struct spot spots[SPOTS];
 static unsigned spot_count;
+static bool spot_code; // the pages are executed instead of read
 
 // bits: PT_G, PT_NX ...
 static inline void spot_host(uint64_t va, uint64_t bits)
@@ -26,6 +27,10 @@ static inline void spot_host(uint64_t va, uint64_t bits)
   uint64_t *old_page = page_new(), *new_page = page_new();
   *old_page = 'o';
   *new_page = 'n';
+  if (spot_code) { // mov $'o', %eax; ret or vmmcall
+    *old_page = 'o' << 8 | 0xb8 | 0xc3ull << 40;
+    *new_page = 'n' << 8 | 0xb8 | 0xc3ull << 40;
+  }
   bits |= PT_P | PT_W;
   spots[spot_count++] =
       (struct spot){NULL, va, pt_entry(va, 1), (uint64_t)old_page | bits, (uint64_t)new_page | bits};
@@ -35,6 +40,11 @@ static inline void spot_guest(struct space *s, uint64_t va, uint64_t bits)
 {
   spot_host(va, bits);
   spots[spot_count - 1].s = s;
+  if (spot_code)
+    for (unsigned i = 0; i < 2; i++) {
+      uint64_t page = i ? spots[spot_count - 1].new_page : spots[spot_count - 1].old_page;
+      *(uint64_t *)(page & 0xffffffffff000) += (VMMCALL_CODE - 0xc3) << 40;
+    }
   spots[spot_count - 1].entry = tables_entry(&s->guest, va, 1);
 }
 
@@ -52,6 +62,15 @@ static inline void spot_nested(struct space *s, uint64_t va, uint64_t gpa, uint6
 
 static inline char spot_look(const struct spot *p)
 {
+  if (spot_code && !p->s) {
+    uint32_t v;
+    asm volatile("call *%1" : "=a"(v) : "r"(p->va) : "memory");
+    return (char)v;
+  }
+  if (spot_code) {
+    CHECK_EQ(space_access(p->s, 0, FETCH, p->va), X_VMMCALL);
+    return (char)p->s->v->rax;
+  }
   return p->s ? (char)space_peek(p->s, p->va) : *(volatile char *)p->va;
 }
 

@@ -11,6 +11,7 @@ static struct vmcb *vmcbs;
 static uint64_t *entries[ASIDS], *pages[ASIDS][2];
 static uint8_t kept[ASIDS], now[ASIDS]; // kept: 0, 1 or NOT_THERE
 static unsigned last_asid;
+static bool executed; // the pages are, instead of read and written
 
 static uint32_t rng = 1;
 static unsigned below(unsigned n)
@@ -29,7 +30,10 @@ static void look(unsigned asid, bool write)
   struct space s = space_of(asid);
   unsigned want = kept[asid] == NOT_THERE ? now[asid] : kept[asid];
   kept[asid] = want;
-  if (write) {
+  if (executed) {
+    CHECK_EQ(space_access(&s, 0, FETCH, VA + 8), X_VMMCALL);
+    CHECK_EQ(s.v->rax, asid << 4 | want);
+  } else if (write) {
     regs.bx = *pages[asid][want] ^ 0x10000;
     CHECK_EQ(space_access(&s, 0, WRITE, VA), X_VMMCALL);
     CHECK_EQ(*pages[asid][want], regs.bx);
@@ -84,7 +88,9 @@ static void test_one(bool nested)
     entries[asid] = tables_entry(&t, VA, 1);
     for (unsigned i = 0; i < 2; i++) {
       pages[asid][i] = page_new();
-      *pages[asid][i] = asid << 4 | i;
+      pages[asid][i][0] = asid << 4 | i;
+      pages[asid][i][1] =
+          0xb8 | (uint64_t)(asid << 4 | i) << 8 | VMMCALL_CODE << 40; // mov $.., %eax; vmmcall
     }
     *entries[asid] = (uint64_t)pages[asid][0] | MARKED;
     now[asid] = 0;
@@ -111,5 +117,7 @@ static void test_one(bool nested)
 void test(void)
 {
   map(VA, (uint64_t)page_new() | PT_P | PT_W);
+  both_pagings(test_one);
+  executed = true;
   both_pagings(test_one);
 }
