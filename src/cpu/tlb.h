@@ -23,7 +23,7 @@ enum tlb_view {
   VIEW_COUNT
 };
 
-#define TLB_CONTEXTS 32                          // by default: address spaces whose views are kept
+#define TLB_CONTEXTS 128 // by default: address spaces whose views are kept; family 10h has 64 ASIDs
 bool tlb_init(struct cpu *c, unsigned contexts); // 0: the default
 void tlb_free(struct cpu *c);
 
