@@ -44,7 +44,7 @@ struct vcpu {
   bool nmi;             // one waits
   bool nmi_inside;      // from its delivery to IRET
   struct vlapic lapic;
-  uint64_t dr[4], xcr0, pat, tsc_aux, mtrr_def;
+  uint64_t dr[4], xcr0, pat, tsc_aux, tsc_adjust, mtrr_def;
   uint64_t mtrr[28]; // fixed 11, variable 16
   void *fpu;         // XSAVE or FXSAVE area
   uint64_t exits[EXIT_COUNTERS], runs, guest_tsc, host_tsc;

@@ -80,6 +80,7 @@ enum vector {
 // MSRs. APM2 appendix A
 #define MSR_TSC          0x10u
 #define MSR_APIC_BASE    0x1bu
+#define MSR_TSC_ADJUST   0x3bu
 #define MSR_PAT          0x277u
 #define MSR_EFER         0xc0000080u
 #define MSR_STAR         0xc0000081u

@@ -35,7 +35,6 @@ static void standard(const struct vcpu *v, uint32_t leaf, struct cpuid *r)
     *r = (struct cpuid){.eax = 4}; // ARAT: the APIC's timer always runs
     break;
   case 7:
-    r->ebx &= ~(1u << 1);                                   // TSC_ADJUST
     r->ecx &= ~(1u << 16);                                  // LA57
     r->edx &= ~(1u << 26 | 1u << 27 | 1u << 29 | 1u << 31); // speculation control, which is not switched
     if (!vcpu_nested(v)) {

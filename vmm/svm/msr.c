@@ -42,6 +42,9 @@ static bool read(struct vcpu *v, uint32_t msr, uint64_t *value)
   case MSR_TSC:
     *value = rdtsc() + v->vmcb->control.tsc_offset;
     return true;
+  case MSR_TSC_ADJUST:
+    *value = v->tsc_adjust;
+    return true;
   case MSR_APIC_BASE:
     *value = v->lapic.base;
     return true;
@@ -103,7 +106,13 @@ static bool write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
   switch (msr) {
   case MSR_TSC:
-    v->vmcb->control.tsc_offset = value - rdtsc();
+    value -= rdtsc() + v->vmcb->control.tsc_offset; // by how much it moves
+    v->tsc_adjust += value;
+    v->vmcb->control.tsc_offset += value;
+    return true;
+  case MSR_TSC_ADJUST:
+    v->vmcb->control.tsc_offset += value - v->tsc_adjust;
+    v->tsc_adjust = value;
     return true;
   case MSR_APIC_BASE:
     if (value & 1 << 10) // x2APIC is not offered

@@ -68,6 +68,7 @@ void vcpu_reset(struct vcpu *v)
   v->reg[RDX] = cpuid(1, 0).eax;
   v->cr0 = v->cr3 = v->cr4 = v->efer = 0;
   v->xcr0 = 1;
+  v->tsc_adjust = 0;
   v->mtrr_def = 0xc06; // enabled, write-back, as a BIOS leaves it
   memset(v->mtrr, 0, sizeof v->mtrr);
   v->halted = v->nmi = false;
