@@ -203,6 +203,8 @@ static bool read_special(struct cpu *c, uint32_t index, uint64_t *v)
   case MSR_MPERF:
   case MSR_APERF:
     *v = perfctr_fixed_read(c, index == MSR_APERF);
+    if (c->guest && index == MSR_MPERF) // APM2 15.30.5
+      *v = svm_scale(c, *v);
     return model_has(m, FEAT_RDPRU);
   case MSR_PAT:
     *v = *pat_of(c);

@@ -125,10 +125,15 @@ bool svm_write_trap(struct cpu *c, enum vmexit code, uint64_t value)
   return svm_exit(c, code, value, 0);
 }
 
+uint64_t svm_scale(const struct cpu *c, uint64_t ticks)
+{
+  uint64_t ratio = c->svm->tsc_ratio;
+  if (ratio == 1ull << 32 || !model_has(c->model, FEAT_TSC_SCALE))
+    return ticks;
+  return (uint64_t)((unsigned __int128)ticks * ratio >> 32);
+}
+
 uint64_t svm_tsc(const struct cpu *c, uint64_t tsc)
 {
-  const struct svm *s = c->svm;
-  if (s->tsc_ratio != 1ull << 32 && model_has(c->model, FEAT_TSC_SCALE))
-    tsc = (uint64_t)((unsigned __int128)tsc * s->tsc_ratio >> 32);
-  return tsc + s->tsc_offset;
+  return svm_scale(c, tsc) + c->svm->tsc_offset;
 }

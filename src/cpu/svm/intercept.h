@@ -25,6 +25,8 @@ bool svm_pause(struct cpu *c);
 // After a write took effect: the traps for EFER and the control registers.
 bool svm_write_trap(struct cpu *c, enum vmexit code, uint64_t value);
 
+// By the TSC ratio.
+uint64_t svm_scale(const struct cpu *c, uint64_t ticks);
 // RDTSC in a guest: ratio and offset.
 uint64_t svm_tsc(const struct cpu *c, uint64_t tsc);
 

@@ -259,12 +259,58 @@ static void decode_assists_are_there_only_where_offered(void **state)
   }
 }
 
+// A 32-bit guest without paging that jumps to a TSS descriptor of its GDT.
+static uint64_t task_switch(uint64_t descriptor, uint64_t *info2)
+{
+  static const uint8_t jump[] = {0xea, 0, 0, 0, 0, 0x30, 0};
+  struct bed *b = bed_new("max", 1);
+  bed_code(b, jump, sizeof jump);
+  bed_put(b, BED_GDT + 0x30, descriptor, 8);
+  b->v->save.cs.attrib = 0xc9b;
+  b->v->save.efer = EFER_SVME;
+  b->v->save.cr0 = CR0_PE | CR0_ET;
+  b->v->save.cr4 = 0;
+  b->v->control.exception_intercepts = 1u << VEC_NP | 1u << VEC_GP | 1u << VEC_TS;
+  bed_intercept(b, VMEXIT_TASK_SWITCH);
+  uint64_t exit = bed_vmrun(b, BED_VMCB);
+  *info2 = b->v->control.exitinfo2;
+  bed_free(b);
+  return exit;
+}
+
+static void a_task_switch_is_intercepted_after_the_checks_of_its_tss(void **state)
+{
+  uint64_t info2, present = 1ull << 47, tss = 9ull << 40 | (uint64_t)BED_DATA << 16;
+  assert_int_equal(task_switch(tss | present | 0x67, &info2), VMEXIT_TASK_SWITCH);
+  assert_int_equal(info2, 1ull << 38); // a far jump
+  assert_int_equal(task_switch(tss | 0x67, &info2), EX + VEC_NP);
+  assert_int_equal(task_switch(tss | present | 0x20, &info2), EX + VEC_TS); // its limit is too small
+  assert_int_equal(task_switch(tss | 2ull << 40 | present | 0x67, &info2), EX + VEC_GP); // busy
+}
+
+static void the_tsc_ratio_counts_for_mperf_in_a_guest_only(void **state)
+{
+  static const uint8_t rdmsr[] = {0x0f, 0x32};
+  struct bed *b = bed_new("max", 1);
+  bed_code(b, rdmsr, sizeof rdmsr);
+  msr_write(b->c, MSR_TSC_RATIO, 0);
+  b->c->r[RCX] = MSR_MPERF;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  assert_int_equal(b->v->save.rax, 0);
+  uint64_t v;
+  assert_true(msr_read(b->c, MSR_MPERF, &v));
+  assert_true(v > 0);
+  bed_free(b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(intercepts_and_exceptions_come_in_the_manuals_order),
       cmocka_unit_test(a_trap_tells_the_value_and_the_next_instruction),
       cmocka_unit_test(decode_assists_are_there_only_where_offered),
+      cmocka_unit_test(a_task_switch_is_intercepted_after_the_checks_of_its_tss),
+      cmocka_unit_test(the_tsc_ratio_counts_for_mperf_in_a_guest_only),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
