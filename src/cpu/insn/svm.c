@@ -138,6 +138,8 @@ static bool load_or_save(struct cpu *c, const struct op *op, bool save)
   if (!privileged(c) || !vmcb_address(c, op, &pa) ||
       !not_intercepted(c, save ? VMEXIT_VMSAVE : VMEXIT_VMLOAD))
     return false;
+  if (unlikely(c->guest) && c->svm->vmload_exits)
+    return svm_exit(c, save ? VMEXIT_VMSAVE : VMEXIT_VMLOAD, 0, 0);
   // Not intercepted in a guest: the operand is guest-physical if that is virtualized (APM2 15.33.1), else
   // real.
   if (unlikely(c->guest) && c->svm->virt_vmload && !mmu_guest_physical(c, pa, save ? MMU_W : MMU_R, &pa))

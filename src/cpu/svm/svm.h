@@ -47,6 +47,7 @@ struct svm {
     bool trap;       // RFLAGS.TF was set at VMRUN
   } host, smm_host;  // smm_host: of the guest that SMM interrupted
   bool lbr_virt, virt_vmload;
+  bool vmload_exits; // virtual VMLOAD was asked for and cannot be: it and VMSAVE exit
   uint16_t pause_count, pause_threshold;
   uint64_t pause_left, pause_last;
   // The paging mode in which the nested tables are walked: the host's registers at VMRUN.

@@ -249,8 +249,9 @@ static void fold(struct cpu *c, const struct vmcb *v, uint32_t stale)
   s->vgif = (k->vintr & VINTR_GIF_ENABLE) && model_has(c->model, FEAT_VGIF);
   s->vnmi = (k->vintr & VINTR_NMI_ENABLE) && model_has(c->model, FEAT_VNMI);
   s->lbr_virt = (k->virt_control & VIRT_LBR) && model_has(c->model, FEAT_LBRV);
-  s->virt_vmload = (k->virt_control & VIRT_VMLOAD) && s->np && (s->host_efer & EFER_LMA) && // APM2 15.33.1
-                   model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
+  bool virt_vmload = (k->virt_control & VIRT_VMLOAD) && model_has(c->model, FEAT_V_VMSAVE_VMLOAD);
+  s->virt_vmload = virt_vmload && s->np && (s->host_efer & EFER_LMA); // APM2 15.33.1
+  s->vmload_exits = virt_vmload && !s->virt_vmload;
   s->pause_left = s->pause_count;
   s->pause_last = 0;
 }
