@@ -59,7 +59,7 @@ rt_vectors:
         vector = 0
         .rept 256
         .align 16
-        .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
+        .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 30)
         push $0
         .endif
         push $vector
