@@ -37,7 +37,7 @@ CODE(32, pager_guest,
      "pager_fault: push %eax; mov %cr2, %eax; mov %eax, 0x30008\n" // 2: CR2
      "mov 4(%esp), %ebx; mov %ebx, 0x30004\n"                      // 1: error code
      "cmp $0x800000, %eax; jae 1f\n"
-     "mov %ebx, 0x30034\n" // 13: the first error code
+     "mov %ebx, 0x30034; mov %eax, 0x30038\n" // 13, 14: error code and CR2 of the first
      "orl $2, 0x11000; invlpg (%eax); jmp 2f\n"
      "1: movl $0x11007, 0x10008; invlpg (%eax)\n"
      "2: incl 0x3000c; pop %eax; add $4, %esp; iret\n"); // 3: number of faults
@@ -185,7 +185,8 @@ void test(void)
                                   0xbbbb,   B | PT_P | PT_W | PT_A,
                                   0xb4b4,   0xaaaa,
                                   PD2,      0x80010011,
-                                  0xbbbb,   PF_P | PF_W};
+                                  0xbbbb,   PF_P | PF_W,
+                                  0x400004};
   for (unsigned i = 0; i < sizeof want / sizeof want[0]; i++)
     CHECK_EQ(*at(RESULTS + 4 * i), want[i]);
   CHECK_EQ(*at(PD1 + 4) & PT_A, PT_A);

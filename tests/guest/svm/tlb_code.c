@@ -20,8 +20,46 @@ static void guest_pge(void)
   vmmcall();
 }
 
+// One world alone at these addresses, so that nothing but the flush can make room for the new code.
+static void alone(bool nested, bool host)
+{
+  spot_count = 0;
+  spot_code = true;
+  write_cr4(read_cr4() | CR4_PGE);
+  one = space_new(1, nested);
+  if (host) {
+    spot_host(LOCAL, 0);
+    spot_host(GLOBAL, PT_G);
+    LEAVES(&one, "oo", );
+    LEAVES(&one, "no", invlpg(LOCAL));
+    LEAVES(&one, "on", invlpga(GLOBAL, 0));
+    LEAVES(&one, "no", write_cr3(read_cr3()));
+    LEAVES(&one, "oo", enter(&one, TLB_KEEP));
+    LEAVES(&one, "nn", enter(&one, TLB_ALL));
+    return;
+  }
+  spot_guest(&one, LOCAL, 0);
+  spot_guest(&one, GLOBAL, PT_G);
+  LEAVES(&one, "oo", );
+  argument = LOCAL;
+  LEAVES(&one, "no", guest(one.v, guest_invlpg));
+  argument = GLOBAL;
+  LEAVES(&one, "on", guest(one.v, guest_invlpg));
+  LEAVES(&one, "no", guest(one.v, guest_cr3));
+  LEAVES(&one, "nn", guest(one.v, guest_pge));
+  LEAVES(&one, "no", invlpga(LOCAL, 1));
+  LEAVES(&one, "on", invlpga(GLOBAL, 1));
+  LEAVES(&one, "oo", enter(&one, TLB_KEEP));
+  if (svm_has(SVM_FLUSH_ASID)) {
+    LEAVES(&one, "nn", enter(&one, TLB_ASID));
+    LEAVES(&one, "no", enter(&one, TLB_ASID_NONGLOBAL));
+  }
+}
+
 static void test_one(bool nested)
 {
+  alone(nested, false);
+  alone(nested, true);
   spot_code = true;
   two_guests(nested);
   LEAVES(&one, NOTHING, );
