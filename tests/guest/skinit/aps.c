@@ -29,6 +29,12 @@ static void note(void)
   started++;
 }
 
+static void plain(void)
+{
+  vm_cr = (uint32_t)rdmsr(VM_CR);
+  started++;
+}
+
 static void wait(volatile unsigned *what, unsigned value)
 {
   for (unsigned i = 0; i < 1000000 && *what < value; i++)
@@ -46,6 +52,10 @@ void test(void)
   unsigned now = turns;
   wait(&turns, now + 10);
   stgi();
+  ap_start(1, plain);
+  wait(&started, 1);
+  CHECK_EQ(vm_cr & 7, 0);
+  started = 0;
   // In INIT: marked by the launch.
   apic_write(A_SVR, 0x1ff);
   apic_write(A_ICR, 0x000c4500); // INIT to all but itself

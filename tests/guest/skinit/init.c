@@ -32,4 +32,15 @@ void test(void)
   for (unsigned i = 0; i < 1000; i++)
     asm volatile("pause");
   CHECK_EQ(count, 2);
+  // One that GIF held back before the launch is held back through it.
+  wrmsr(EFER, rdmsr(EFER) | EFER_SVME);
+  clgi();
+  apic_write(A_ICR2, self);
+  apic_write(A_ICR, 0x4500);
+  for (unsigned i = 0; i < 1000; i++)
+    asm volatile("pause");
+  launch((uint32_t)(word)slb_new(4, 64));
+  CHECK_EQ(count, 2);
+  stgi();
+  CHECK_EQ(count, 3);
 }
