@@ -61,6 +61,8 @@ static enum bm_result next_prd(struct ide_channel *ch)
 enum bm_result bm_move(struct ide_drive *d)
 {
   struct ide_channel *ch = d->ch;
+  if (ch->link)
+    return ch->link->move(d);
   const struct dma_port *port = &ch->ide->pci.dma;
   unsigned budget = PRDS_PER_EVENT;
   while (d->buf_pos < d->buf_len) {

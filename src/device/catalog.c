@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/ahci.h"
 #include "device/ide.h"
 #include "device/pacifica_dma.h"
 #include "device/pci_testdev.h"
@@ -36,7 +37,7 @@ static const struct catalog_prop serial_props[] = {
 
 static const struct catalog_prop ide_hd_props[] = {
     {"drive", "id", "the -drive that holds the data"},
-    {"bus", "ide.0/ide.1", "channel (the first free place)"},
+    {"bus", "ide.0/ide.1/ID.PORT", "channel, or port of the ahci with id=ID (the first free IDE place)"},
     {"unit", "number", "0 master, 1 slave"},
     {"serial", "string", "serial number, at most 20 characters"},
     {"model", "string", "model name, at most 40 characters"},
@@ -110,6 +111,8 @@ static const struct catalog_prop tpm_props[] = {
 static const struct catalog_prop none[] = {{NULL}};
 
 const struct catalog_device catalog[] = {
+    {"ich9-ahci", "ahci", "PCI", "SATA controller: six ports for ide-hd and ide-cd with bus=ID.PORT",
+     pci_props, ahci_device},
     {"ide-cd", NULL, "IDE", "CD-ROM drive (ATAPI)", ide_hd_props, ide_cd_create},
     {"ide-hd", NULL, "IDE", "hard disk (ATA)", ide_hd_props, ide_hd_create},
     {"isa-debug-exit", NULL, "ISA", "a port that ends the machine with a status", debug_exit_props, NULL},

@@ -44,6 +44,7 @@ struct device_env {
   struct irq (*isa_irq)(void *arg, int n);
   struct blockdev *(*drive)(void *arg, const char *id);  // NULL: no such drive, or taken
   struct chardev *(*chardev)(void *arg, const char *id); // NULL: no such chardev
+  struct device *(*device)(void *arg, const char *id);   // made before; NULL: no such device
   struct netdevs *netdevs;
   struct netdev *(*netdev)(void *arg, const char *id); // NULL: no such network, or taken
 };

@@ -25,6 +25,8 @@ void ide_update_irq(struct ide_channel *ch)
 
 void ide_raise(struct ide_drive *d)
 {
+  if (d->ch->link)
+    return;
   d->intrq = true;
   ide_update_irq(d->ch);
 }
@@ -52,7 +54,9 @@ static void drq(struct ide_drive *d, uint32_t pos, uint32_t end, void (*drained)
   d->buf_len = end;
   d->drained = drained;
   d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
-  if (intr)
+  if (d->ch->link)
+    d->ch->link->pio(d, intr);
+  else if (intr)
     ide_raise(d);
 }
 
@@ -76,7 +80,9 @@ void ide_done(struct ide_drive *d, uint8_t error, bool intr)
   d->left = 0;
   d->dma_wait = false;
   d->drained = NULL;
-  if (intr)
+  if (d->ch->link)
+    d->ch->link->done(d, intr);
+  else if (intr)
     ide_raise(d);
 }
 
@@ -100,6 +106,11 @@ static void stop(struct ide_drive *d)
   d->dma_wait = false;
   d->atapi.blocks = 0;
   d->intrq = false;
+}
+
+void ide_drive_stop(struct ide_drive *d)
+{
+  stop(d);
 }
 
 void ide_drive_reset(struct ide_drive *d, bool hard)
@@ -419,12 +430,7 @@ void ide_free(struct ide *ide)
     bus_unmap(ide->pci.bus->bus, &ch->cmd);
     bus_unmap(ide->pci.bus->bus, &ch->ctl);
     for (unsigned u = 0; u < 2; u++) {
-      struct ide_drive *d = &ch->drive[u];
-      timer_cancel(&d->timer);
-      if (d->blk)
-        d->blk->attached = false;
-      free(d->buf);
-      free(d->device.id);
+      ide_drive_free(&ch->drive[u]);
     }
   }
   pci_remove(&ide->pci);
@@ -437,25 +443,34 @@ static void set_text(char *to, size_t size, const char *text, const char *other)
   snprintf(to, size, "%s", text ? text : other);
 }
 
-bool ide_attach(struct ide *ide, unsigned channel, unsigned unit, enum ide_kind kind, struct blockdev *blk,
-                const struct ide_props *props, struct err *e)
+void ide_drive_timer(struct ide_drive *d, struct clock *clock)
+{
+  timer_init(&d->timer, clock, fire, d);
+}
+
+void ide_drive_free(struct ide_drive *d)
+{
+  timer_cancel(&d->timer);
+  if (d->blk)
+    d->blk->attached = false;
+  free(d->buf);
+  free(d->device.id);
+}
+
+bool ide_drive_init(struct ide_drive *d, enum ide_kind kind, struct blockdev *blk,
+                    const struct ide_props *props, const char *place, unsigned number, struct err *e)
 {
   static const struct ide_props none;
   const struct ide_props *p = props ? props : &none;
-  if (channel > 1 || unit > 1)
-    return err_set(e, "ide.%u unit %u does not exist: there are two channels with two drives", channel, unit);
-  struct ide_drive *d = &ide->ch[channel].drive[unit];
-  if (d->kind != IDE_NONE)
-    return err_set(e, "ide.%u unit %u is taken", channel, unit);
   if (kind == IDE_HD && !blk)
-    return err_set(e, "ide.%u unit %u: a hard disk needs a drive", channel, unit);
+    return err_set(e, "%s: a hard disk needs a drive", place);
   if (kind == IDE_HD && blk->read_only)
     return err_set(e, "%s: an IDE disk cannot be read-only; use snapshot=on, or virtio", blk->path);
   d->buf = calloc(1, IDE_BUFFER);
   if (!d->buf)
     return err_set(e, "out of memory");
   char serial[21];
-  snprintf(serial, sizeof serial, "PC%05u", channel * 2 + unit + 1);
+  snprintf(serial, sizeof serial, "PC%05u", number);
   set_text(d->model, sizeof d->model, p->model, kind == IDE_CD ? "PACIFICA DVD-ROM" : "PACIFICA HARDDISK");
   set_text(d->serial, sizeof d->serial, p->serial, serial);
   set_text(d->firmware, sizeof d->firmware, p->version, "1.0");
@@ -465,6 +480,19 @@ bool ide_attach(struct ide *ide, unsigned channel, unsigned unit, enum ide_kind 
     blk->attached = true;
   ide_drive_reset(d, true);
   return true;
+}
+
+bool ide_attach(struct ide *ide, unsigned channel, unsigned unit, enum ide_kind kind, struct blockdev *blk,
+                const struct ide_props *props, struct err *e)
+{
+  char place[24];
+  if (channel > 1 || unit > 1)
+    return err_set(e, "ide.%u unit %u does not exist: there are two channels with two drives", channel, unit);
+  struct ide_drive *d = &ide->ch[channel].drive[unit];
+  if (d->kind != IDE_NONE)
+    return err_set(e, "ide.%u unit %u is taken", channel, unit);
+  snprintf(place, sizeof place, "ide.%u unit %u", channel, unit);
+  return ide_drive_init(d, kind, blk, props, place, channel * 2 + unit + 1, e);
 }
 
 int ide_free_place(const struct ide *ide)

@@ -18,6 +18,13 @@
 
 enum ide_kind { IDE_NONE, IDE_HD, IDE_CD };
 
+enum bm_result { // of moving a piece of data by DMA
+  BM_DONE,       // all bytes moved
+  BM_WAIT,       // the descriptors have run out, or the bus master was stopped
+  BM_AGAIN,      // the work of one event is done; call again
+  BM_ABORTED,
+};
+
 enum { // status register
   ATA_ERR = 0x01,
   ATA_DRQ = 0x08,
@@ -86,7 +93,17 @@ struct ide_drive {
   struct device device;
 };
 
+// How a drive is connected that does not sit on a PIIX3 channel: what takes the place of registers, bus
+// master and interrupt line.
+struct ide_link {
+  enum bm_result (*move)(struct ide_drive *d); // DMA: as bm_move
+  // PIO: moves buf[buf_pos..buf_len), then calls drained. intr: the host is told that data has come.
+  void (*pio)(struct ide_drive *d, bool intr);
+  void (*done)(struct ide_drive *d, bool intr); // a command has ended; status and error say how
+};
+
 struct ide_channel {
+  const struct ide_link *link; // NULL: that of the PIIX3
   struct ide *ide;
   struct ide_drive drive[2];
   unsigned unit; // selected
@@ -122,6 +139,11 @@ struct ide_props {
   const char *model;
   const char *version;
 };
+// Makes a drive on a channel that has a link; place is its name for messages, number that of its serial.
+void ide_drive_timer(struct ide_drive *d, struct clock *clock);
+bool ide_drive_init(struct ide_drive *d, enum ide_kind kind, struct blockdev *blk,
+                    const struct ide_props *props, const char *place, unsigned number, struct err *e);
+void ide_drive_free(struct ide_drive *d);
 // Puts a drive at channel 0..1, unit 0..1. blk may be NULL for a CD drive without a disc.
 bool ide_attach(struct ide *ide, unsigned channel, unsigned unit, enum ide_kind kind, struct blockdev *blk,
                 const struct ide_props *props, struct err *e);
@@ -131,7 +153,7 @@ int ide_free_place(const struct ide *ide);
 bool ide_change_medium(struct ide_drive *d, struct blockdev *blk, bool force, struct err *e);
 
 // -device ide-hd / ide-cd. The drive is part of its controller and is freed before it. Properties: drive=,
-// bus=ide.N, unit=, serial=, model=, ver=.
+// bus=ide.N or the port ID.N of an AHCI controller with id=ID, unit=, serial=, model=, ver=.
 struct device *ide_hd_create(const struct device_env *env, struct opts *props, struct err *e);
 struct device *ide_cd_create(const struct device_env *env, struct opts *props, struct err *e);
 

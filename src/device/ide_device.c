@@ -3,14 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/ide.h"
+#include "device/ahci.h"
 
 static bool place(const struct ide *ide, struct opts *props, unsigned *channel, unsigned *unit, struct err *e)
 {
   static const char *const buses[] = {"ide.0", "ide.1", NULL};
   uint64_t u = UINT64_MAX;
   *channel = UINT_MAX;
-  if (!opts_choice(props, "bus", buses, channel, e) || !opts_u64(props, "unit", &u, e))
+  if (!opts_choice(props, "bus", buses, channel, e)) // an AHCI controller is found before
+    return err_set(e, "bus=%s: drives go to ide.0, ide.1, or ID.PORT of an -device ahci,id=ID before them",
+                   opts_get(props, "bus"));
+  if (!opts_u64(props, "unit", &u, e))
     return false;
   if (*channel == UINT_MAX && u == UINT64_MAX) {
     int free_place = ide_free_place(ide);
@@ -37,17 +40,71 @@ static void free_drive(struct device *d)
   d->id = NULL;
 }
 
+static void free_sata(struct device *d)
+{
+  free(d->id);
+  free(d);
+}
+
+// bus=ID.PORT, or bus=ID for the first free port. NULL: it names no AHCI controller.
+static struct ahci *controller(const struct device_env *env, const char *bus, unsigned *port)
+{
+  char id[64];
+  const char *dot = strrchr(bus, '.');
+  uint64_t n = UINT64_MAX;
+  size_t len = dot && parse_u64(dot + 1, &n) ? (size_t)(dot - bus) : strlen(bus);
+  if (len >= sizeof id || !env->device)
+    return NULL;
+  memcpy(id, bus, len);
+  id[len] = 0;
+  struct device *d = env->device(env->arg, id);
+  if (!d || strcmp(d->type, "ich9-ahci") != 0)
+    return NULL;
+  struct ahci *h = d->self;
+  int first = ahci_free_port(h);
+  *port = n != UINT64_MAX ? (n < AHCI_PORTS ? (unsigned)n : AHCI_PORTS) : first >= 0 ? (unsigned)first : 0;
+  return h;
+}
+
+static struct device *create_sata(struct ahci *h, unsigned port, enum ide_kind kind, struct blockdev *blk,
+                                  const struct ide_props *p, const char *type, struct opts *props,
+                                  struct err *e)
+{
+  uint64_t unit = 0;
+  if (!opts_u64(props, "unit", &unit, e))
+    return NULL;
+  if (unit) {
+    err_set(e, "%s: a SATA port has one drive, unit=0", type);
+    return NULL;
+  }
+  // The controller may go before its drives do, so this is apart from it.
+  struct device *d = calloc(1, sizeof *d);
+  if (!d) {
+    err_set(e, "out of memory");
+    return NULL;
+  }
+  if (!ahci_attach(h, port, kind, blk, p, e)) {
+    free(d);
+    return NULL;
+  }
+  *d = (struct device){.type = type, .free = free_sata, .self = &h->port[port].channel.drive[0]};
+  return d;
+}
+
 static struct device *create(const struct device_env *env, struct opts *props, enum ide_kind kind,
                              const char *type, struct err *e)
 {
   struct ide_props p = {opts_get(props, "serial"), opts_get(props, "model"), opts_get(props, "ver")};
   const char *name = opts_get(props, "drive");
-  unsigned channel, unit = 0;
-  if (!env->ide) {
+  const char *bus = opts_get(props, "bus");
+  unsigned channel, unit = 0, port = 0;
+  struct ahci *sata = bus ? controller(env, bus, &port) : NULL;
+  opts_get(props, "bootindex"); // -boot gives the order
+  if (!env->ide && !sata) {
     err_set(e, "%s: this machine has no IDE controller", type);
     return NULL;
   }
-  if (!place(env->ide, props, &channel, &unit, e))
+  if (!sata && !place(env->ide, props, &channel, &unit, e))
     return NULL;
   struct blockdev *blk = name && env->drive ? env->drive(env->arg, name) : NULL;
   if (name && !blk) {
@@ -59,6 +116,8 @@ static struct device *create(const struct device_env *env, struct opts *props, e
     err_set(e, "%s: at most 20 characters for serial, 40 for model, 8 for ver", type);
     return NULL;
   }
+  if (sata)
+    return create_sata(sata, port, kind, blk, &p, type, props, e);
   if (!ide_attach(env->ide, channel, unit, kind, blk, &p, e))
     return NULL;
   struct ide_drive *d = &env->ide->ch[channel].drive[unit];

@@ -33,6 +33,7 @@ void ide_done(struct ide_drive *d, uint8_t error, bool intr);
 // Device registers after reset, diagnostic or an aborted identification.
 void ide_signature(struct ide_drive *d);
 void ide_drive_reset(struct ide_drive *d, bool hard);
+void ide_drive_stop(struct ide_drive *d); // forgets the command in progress
 void ide_string(uint8_t *words, const char *text, unsigned len); // pads, swaps bytes
 static inline void ide_word(uint8_t *buf, unsigned n, uint16_t v)
 {
@@ -55,12 +56,6 @@ void atapi_check(struct ide_drive *d, uint8_t key, uint8_t asc, uint8_t ascq);
 bool atapi_load_block(struct ide_drive *d, uint32_t lba, uint8_t *at);
 
 // bmdma.c
-enum bm_result {
-  BM_DONE,  // all bytes moved
-  BM_WAIT,  // the descriptors have run out, or the bus master was stopped
-  BM_AGAIN, // the work of one event is done; call again
-  BM_ABORTED,
-};
 // Starts a DMA command: `step` is called whenever data can move. Ends with ide_done or a wait.
 void bm_begin(struct ide_drive *d, uint64_t bytes, void (*step)(struct ide_drive *));
 // Moves buf[buf_pos..buf_len) along the descriptors and advances buf_pos.

@@ -27,6 +27,15 @@ static struct chardev *find_chardev(void *arg, const char *id)
   return chardev_find(&m->chardevs, id);
 }
 
+static struct device *find_device(void *arg, const char *id)
+{
+  struct machine *m = arg;
+  for (struct device *d = m->devices; d; d = d->next)
+    if (d->id && !strcmp(d->id, id))
+      return d;
+  return NULL;
+}
+
 static void add(struct machine *m, struct device *d)
 {
   d->next = NULL;
@@ -170,7 +179,8 @@ bool devices_init(struct machine *m, struct err *e)
                                .drive = drives_find,
                                .netdevs = &m->netdevs,
                                .netdev = nets_find,
-                               .chardev = find_chardev};
+                               .chardev = find_chardev,
+                               .device = find_device};
   return open_chardevs(m, e) && nets_open(m, e) && make_serials(m, e) && drives_init(m, e) &&
          tpm_init(m, e) && make_devices(m, e) && tpm_used(m, e) && nets_nics(m, make, e);
 }

@@ -2,7 +2,6 @@
 import contextlib
 import hashlib
 import http.server
-import os
 import re
 import signal
 import socket
@@ -132,3 +131,99 @@ def a_file_comes_over_http_by_legacy_virtio_net_without_merged_buffers(ctx):
 
 def a_network_works_on_the_host_s_clock(ctx):
     _network(ctx, "virtio_net", ["-nic", "user,model=virtio,FORWARD"], extra=["-clock", "host"])
+
+
+def _image(ctx, megabytes=16):
+    path = ctx.path("disk.img")
+    with open(path, "wb") as f:
+        f.truncate(megabytes << 20)
+    return path
+
+
+AHCI = ["-device", "ahci,id=sata"]
+
+
+def _sata(image, port=0):
+    return ["-drive", f"if=none,id=d{port},file={image},format=raw", "-device", f"ide-hd,drive=d{port},bus=sata.{port}"]
+
+
+def _kept(r):
+    wrote, read = (r.line(f"guest: {verb} [0-9a-f]+").split()[-1] for verb in ("wrote", "read"))
+    assert wrote == read, f"wrote {wrote}, read {read}"
+    return wrote
+
+
+def a_file_system_on_a_sata_disk_keeps_what_was_written(ctx):
+    disk = AHCI + _sata(_image(ctx), 3)
+    wrote = _kept(_runs(ctx, _linux(ctx, *disk, "-append", APPEND + "dev=sda fs=1")))
+    again = _runs(ctx, _linux(ctx, *disk, "-append", APPEND + "dev=sda fs=read"))
+    assert again.line("guest: read [0-9a-f]+").split()[-1] == wrote
+
+
+def a_raw_sata_disk_keeps_what_was_written(ctx):
+    image = _image(ctx)
+    wrote = _kept(_runs(ctx, _linux(ctx, *AHCI, *_sata(image), "-append", APPEND + "dev=sda raw=1")))
+    data = b"".join(b"%d\n" % n for n in range(1, 200001))
+    assert wrote == _digest(data)
+    with open(image, "rb") as f:
+        assert f.read(len(data)) == data, "the image does not hold what the guest wrote"
+
+
+def a_cd_is_read_through_ahci(ctx):
+    cd = guest.grub_cd(ctx.guest, guest.kernel(ctx.guest), guest.initramfs(ctx.guest))
+    r = _runs(ctx, _linux(ctx, *AHCI, "-drive", f"if=none,id=c,file={cd},media=cdrom", "-device",
+                          "ide-cd,drive=c,bus=sata.1", "-append", APPEND + "cd=sr1"))
+    with open(guest.kernel(ctx.guest), "rb") as f:
+        assert r.line("guest: cd [0-9a-f]+").split()[-1] == _digest(f.read())
+
+
+def the_bios_boots_from_a_sata_cd_and_a_sata_disk(ctx):
+    cd = guest.grub_cd(ctx.guest, guest.kernel(ctx.guest), guest.initramfs(ctx.guest))
+    for drive in (["-drive", f"if=none,id=c,file={cd},media=cdrom", "-device", "ide-cd,drive=c,bus=sata.0", "-boot", "d"],
+                  ["-drive", f"if=none,id=c,file={cd},format=raw,snapshot=on", "-device", "ide-hd,drive=c,bus=sata.0",
+                   "-boot", "c"]):
+        r = boots._run(ctx, ["-nographic", "-no-reboot", "-m", "256", *AHCI, *drive], 180)
+        r.line("guest: end")
+        assert r.status == 0, f"status {r.status}: {r.err}"
+
+
+def _survives_a_kill(ctx, device, drive, image):
+    """Each block that the guest was told is on the disk is in the image after the emulator was killed."""
+    args = _linux(ctx, *drive, "-append", f"{APPEND}dev={device} sync=1")
+    p = subprocess.Popen([ctx.program] + args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    seen, out = 0, b""
+    killer = threading.Timer(100 * ctx.factor, p.kill)
+    killer.start()
+    for line in p.stdout:
+        out += line
+        m = re.match(rb"guest: synced (\d+)", line)
+        if m:
+            seen = int(m.group(1))
+        if seen >= 40:
+            break
+    p.send_signal(signal.SIGKILL)
+    out += p.stdout.read()
+    p.wait()
+    killer.cancel()
+    seen = max([int(n) for n in re.findall(rb"guest: synced (\d+)\r?\n", out)] or [0])
+    assert seen >= 40, out[-2000:]
+    with open(image, "rb") as f:
+        data = f.read()
+    for n in range(1, seen + 1):
+        at = n * 512
+        assert data[at:at + 16] == b"block %010d" % n, f"block {n} of {seen}: {data[at:at + 16]}"
+
+
+def synced_data_of_a_virtio_disk_survives_a_kill(ctx):
+    image = _image(ctx)
+    _survives_a_kill(ctx, "vda", ["-drive", f"file={image},format=raw,if=virtio"], image)
+
+
+def synced_data_of_an_ide_disk_survives_a_kill(ctx):
+    image = _image(ctx)
+    _survives_a_kill(ctx, "sda", ["-drive", f"file={image},format=raw,if=ide"], image)
+
+
+def synced_data_of_a_sata_disk_survives_a_kill(ctx):
+    image = _image(ctx)
+    _survives_a_kill(ctx, "sda", AHCI + _sata(image), image)

@@ -78,6 +78,8 @@ void board_open(struct fuzz_board *b)
   b->file[1] = memory_file("disk", BOARD_DISK);
   b->file[2] = memory_file("cd", BOARD_CD);
   b->file[3] = memory_file("vdisk", BOARD_DISK);
+  b->file[4] = memory_file("sata", BOARD_DISK);
+  b->file[5] = memory_file("sata-cd", BOARD_CD);
   write_bios(b->file[0]);
   snprintf(bios, sizeof bios, "/proc/self/fd/%d", b->file[0]);
   if (!config_set(&c->bios, bios))
@@ -87,13 +89,21 @@ void board_open(struct fuzz_board *b)
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=ide,index=0,media=disk", b->file[1]);
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=ide,index=2,media=cdrom", b->file[2]);
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=virtio,discard=on", b->file[3]);
+  add(&c->drives, "id=sd,file=/proc/self/fd/%d,format=raw,if=none", b->file[4]);
+  add(&c->drives, "id=sc,file=/proc/self/fd/%d,format=raw,if=none,media=cdrom", b->file[5]);
   add(&c->serials, "null", 0);
   add(&c->serials, "null", 0);
   add(&c->netdevs, "user,id=n%d,restrict=on", 0);
   add(&c->devices, "VGA,romfile=,addr=%d", 2);
-  static const char *const devices[] = {
-      "virtio-rng-pci", "virtio-net-pci,netdev=n0", "pacifica-dma,functions=2", "pci-testdev", "pc-testdev",
-      "isa-debug-exit"};
+  static const char *const devices[] = {"virtio-rng-pci",
+                                        "virtio-net-pci,netdev=n0",
+                                        "ahci,id=sata",
+                                        "ide-hd,drive=sd,bus=sata.0",
+                                        "ide-cd,drive=sc,bus=sata.1",
+                                        "pacifica-dma,functions=2",
+                                        "pci-testdev",
+                                        "pc-testdev",
+                                        "isa-debug-exit"};
   for (unsigned i = 0; i < sizeof devices / sizeof devices[0]; i++)
     if (!text_list_add(&c->devices, devices[i]))
       abort();
@@ -112,7 +122,7 @@ void board_close(struct fuzz_board *b)
 {
   machine_free(b->m);
   config_free(&b->config);
-  for (unsigned i = 0; i < 4; i++)
+  for (unsigned i = 0; i < sizeof b->file / sizeof b->file[0]; i++)
     close(b->file[i]);
 }
 

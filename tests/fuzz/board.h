@@ -1,5 +1,5 @@
 // A whole machine for the targets that play its devices: two CPUs that wait for interrupts, 16 MB of RAM, all
-// devices, a disk, a CD-ROM and a virtio disk in memory.
+// devices, disks and CD-ROMs in memory.
 #ifndef FUZZ_BOARD_H
 #define FUZZ_BOARD_H
 
@@ -11,7 +11,7 @@ enum { BOARD_RAM = 16 << 20, BOARD_DISK = 1 << 20, BOARD_CD = 128 << 10 };
 struct fuzz_board {
   struct config config;
   struct machine *m;
-  int file[4]; // BIOS, disk, CD, virtio disk
+  int file[6]; // BIOS, disk, CD, virtio disk, SATA disk and CD
 };
 
 void board_open(struct fuzz_board *b);

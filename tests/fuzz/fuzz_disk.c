@@ -1,4 +1,4 @@
-// Drives under any sequence of commands: ATA and ATAPI by PIO and by bus master, virtio-blk and virtio-rng
+// Drives under any sequence of commands: ATA and ATAPI by PIO, by bus master and through AHCI, virtio devices
 // with any rings. Promises: none leads outside of the images, the buffers or the guest's RAM, and none holds
 // the machine.
 #include <stdio.h>
@@ -15,6 +15,10 @@ enum { // addresses that the target gives to the devices, and what lies in RAM
   PRDT = 0x10000,
   RING = 0x20000, // of each virtio function, 16 KB apart
   BUFFERS = 0x40000,
+  SATA = 0xe8000000, // AHCI registers
+  SATA_LIST = 0x60000,
+  SATA_FIS = 0x61000,
+  SATA_TABLES = 0x68000, // 1000h apart
 };
 
 enum step {
@@ -30,6 +34,8 @@ enum step {
   STEP_NOTIFY,
   STEP_VIRTIO,
   STEP_VIRTIO_MEM,
+  STEP_SATA,
+  STEP_SATA_REGISTER,
   STEP_PASS,
   STEP_PASS_LONG,
   STEP_KINDS
@@ -52,6 +58,9 @@ static unsigned place(struct machine *m, uint8_t devfn[4])
                     f->bar[b].io ? VIRTIO + 0x100 * n : VIRTIO_MEM + 0x1000000 * n + 0x100000 * b);
       board_pci(m, (uint8_t)i, 4, 2, 7);
       devfn[n++] = (uint8_t)i;
+    } else if (pci_get_word(f, PCI_CLASS_DEVICE) == 0x0106) {
+      board_pci(m, (uint8_t)i, 0x24, 4, SATA);
+      board_pci(m, (uint8_t)i, 4, 2, 6);
     } else if (f == &m->pc.ide->pci) {
       board_pci(m, (uint8_t)i, 0x20, 4, BMDMA);
       board_pci(m, (uint8_t)i, 4, 2, 7);
@@ -183,6 +192,45 @@ static void chain(struct machine *m, struct fuzz_in *in, unsigned how, struct ri
   board_poke(m, avail, head, 4);
 }
 
+static void sata_write(struct machine *m, unsigned port, unsigned reg, uint32_t v)
+{
+  board_access(m, TXN_MEM, SATA + 0x100 + 0x80 * port + reg, 4, true, v);
+}
+
+// A command of a port: header, FIS, packet and descriptors, mostly sound.
+static void sata(struct machine *m, struct fuzz_in *in, unsigned how)
+{
+  unsigned port = how & 1, slot = how >> 1 & 3, prds = 1 + (how >> 3 & 3);
+  uint32_t table = SATA_TABLES + 0x1000 * slot;
+  uint8_t fis[0x50] = {0x27, 0x80};
+  for (unsigned i = 2; i < 16; i++)
+    fis[i] = (uint8_t)fuzz_take(in, 1);
+  uint8_t odd = (uint8_t)fuzz_take(in, 1);
+  if (odd & 0x80)
+    fis[odd & 1] = (uint8_t)fuzz_take(in, 1);
+  for (unsigned i = 0x40; i < 0x4c; i++)
+    fis[i] = (uint8_t)fuzz_take(in, 1);
+  board_poke(m, table, fis, sizeof fis);
+  for (unsigned i = 0; i < prds; i++) {
+    uint32_t prd[4] = {BUFFERS + 0x10000 * i, 0, 0, (uint32_t)fuzz_take(in, 2)};
+    if (odd & 0x40)
+      prd[i & 1] = (uint32_t)fuzz_take(in, 4);
+    board_poke(m, table + 0x80 + 16 * i, prd, 16);
+  }
+  uint32_t header[4] = {5 | (port ? 0x20 : 0) | prds << 16, 0, table, odd & 0x20 ? odd : 0};
+  if (odd & 0x10)
+    header[0] = (uint32_t)fuzz_take(in, 4);
+  board_poke(m, SATA_LIST + 0x400 * port + 32 * slot, header, 16);
+  if (!(odd & 8)) { // the port runs, after whatever stopped it
+    sata_write(m, port, 0x18, 0x10);
+    sata_write(m, port, 0x00, SATA_LIST + 0x400 * port);
+    sata_write(m, port, 0x08, SATA_FIS + 0x100 * port);
+    sata_write(m, port, 0x14, ~0u);
+    sata_write(m, port, 0x18, 0x11);
+  }
+  sata_write(m, port, 0x38, 1u << slot);
+}
+
 static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ring rings[4],
                 unsigned rings_there)
 {
@@ -233,6 +281,13 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ri
                      how & 2, fuzz_take(in, size));
     break;
   }
+  case STEP_SATA:
+    sata(m, in, how);
+    break;
+  case STEP_SATA_REGISTER:
+    board_access(m, TXN_MEM, SATA + (how & 0x10 ? 0x100 : 0) + fuzz_take(in, 1), 4, how & 2,
+                 fuzz_take(in, 4));
+    break;
   case STEP_PASS:
     board_pass(m, 1 + fuzz_take(in, 1));
     break;
@@ -269,7 +324,7 @@ static void wait(struct fuzz_out *out)
 size_t fuzz_seed(unsigned n, uint8_t *buf)
 {
   struct fuzz_out out = {buf, 0};
-  if (n >= 96)
+  if (n >= 132)
     return 0;
   for (unsigned round = 0; round < 4; round++) {
     unsigned k = n % 36 + round;
@@ -294,6 +349,16 @@ size_t fuzz_seed(unsigned n, uint8_t *buf)
       fuzz_put(&out, 3, STEP_MASTER | 1 << 8 | 9 << 16);
       wait(&out);
       fuzz_put(&out, 5, STEP_DATA | 1 << 8 | 0x400 << 16);
+      break;
+    case 3: // a command of a SATA port
+      fuzz_put(&out, 2, STEP_SATA | ((n & 1) | round << 1) << 8);
+      fuzz_put(&out, 8, (n & 1 ? 0xa0 : (uint64_t)(k < 18 ? 0x20 + k : 0xc0 + k)) | 0x40u << 24);
+      fuzz_put(&out, 6, 0x0200);
+      fuzz_put(&out, 1, 0);
+      fuzz_put(&out, 8, k * 8);
+      fuzz_put(&out, 4, 0);
+      fuzz_put(&out, 8, 0x0fff0fff0fff0fff);
+      wait(&out);
       break;
     default: // a request on a ring
       if (!round)
