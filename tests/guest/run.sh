@@ -1,13 +1,18 @@
 #!/bin/sh
-# run.sh LIMIT PACIFICA IMAGE [disk] [OPTION...]: passes if the image ends by the debug port with "passed" (10h).
-# disk: the image is also the machine's IDE disk.
+# run.sh LIMIT PACIFICA IMAGE [disk|reset] [OPTION...]: passes if the image ends by the debug port with "passed" (10h).
+# disk: the image is also the machine's IDE disk. reset: a reset starts it again.
 limit=$1 pacifica=$2 image=$3
 shift 3
 if [ "$1" = disk ]; then
   shift
   set -- -drive "file=$image,format=raw,if=ide,snapshot=on" "$@"
 fi
-timeout 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio -no-reboot \
+reset=-no-reboot
+if [ "$1" = reset ]; then
+  shift
+  reset=
+fi
+timeout 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio $reset \
   -limit "$limit" -device isa-debug-exit,iobase=0xf4,iosize=0x4 "$@"
 status=$?
 [ $status = 33 ] && exit 0
