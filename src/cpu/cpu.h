@@ -221,8 +221,8 @@ struct host_code;
 struct fault {
   uint8_t vector;
   bool has_error;
-  bool soft;  // INT n, INT3, INTO: the saved instruction pointer is after the instruction
-  bool icebp; // INT1
+  bool soft;   // INT n, INT3, INTO: the saved instruction pointer is after the instruction
+  bool icebp;  // INT1
   bool freeze; // no exception: an x87 error that waits for an interrupt (FERR#)
   uint32_t error;
   uint64_t address; // CR2 for #PF; DR6 bits to set for #DB
@@ -240,7 +240,7 @@ struct event {
 // The I/O instruction during which an SMI came, for SMM's save area and EXITINFO.
 struct smi_io {
   bool valid;
-  uint64_t info; // as EXITINFO1 of IOIO
+  uint64_t info;               // as EXITINFO1 of IOIO
   uint64_t rip, rcx, rsi, rdi; // before it
 };
 
@@ -325,8 +325,8 @@ struct cpu {
   uint64_t tsc_aux, tsc_adjust;
   uint64_t spec_ctrl, misc_enable;
   uint64_t vm_cr, vm_hsave_pa;
-  uint64_t ignne; // MSR: stands for the pin if HWCR.IgnneEm is set
-  bool launched; // was in INIT while another processor executed SKINIT; see svm/skinit.h
+  uint64_t ignne;                    // MSR: stands for the pin if HWCR.IgnneEm is set
+  bool launched;                     // was in INIT while another processor executed SKINIT; see svm/skinit.h
   uint64_t perf_ctl[4], perf_ctr[4]; // msr.c: perf_ctr of a counter that counts is relative to its source
   uint64_t plain_msr[64];            // msr.c: registers that only keep what is written
   uint64_t rng;                      // state of RDRAND and RDSEED; the board may seed it

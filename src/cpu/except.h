@@ -24,8 +24,8 @@ bool except_software(struct cpu *c, uint8_t vector);
 void except_debug_trap(struct cpu *c, uint64_t dr6_bits);
 // Instruction breakpoints (DR7) at the linear address of c->ip; raises #DB and returns false on a hit.
 bool debug_check_fetch(struct cpu *c);
-// The same at a VMRUN, which counts with GIF clear too: that is how it is run, and RFLAGS.RF is said to suppress a
-// match on it (APM2 15.5.1).
+// The same at a VMRUN, which counts with GIF clear too: that is how it is run, and RFLAGS.RF is said to
+// suppress a match on it (APM2 15.5.1).
 bool debug_check_vmrun(struct cpu *c);
 // True if DR7 has any enabled instruction breakpoint: the engine then steps.
 bool debug_has_fetch_breakpoints(const struct cpu *c);

@@ -194,6 +194,24 @@ static void no_translation_outlives_smm(void **state)
   bed_free(b);
 }
 
+// The same with no change of mode: SMM entered and left by SMM_CTL.
+static void the_same_program_sees_smram_only_while_in_smm(void **state)
+{
+  static const uint8_t host[] = {0x8b, 0x1c, 0x25, 0x10, 0x00, 0x0a, 0x00, 0xeb, 0xf7};
+  struct bed *b = ready(count_and_back, sizeof count_and_back);
+  b->bus.smram.ram_off = ASEG_CELLS;
+  b->bus.smram.on = true;
+  bed_put(b, ASEG_CELLS + 0x10, 0xaaaaaaaa, 4);
+  bed_put(b, 0xa0010, 0x55555555, 4);
+  ram_write(&b->ram, BED_HOST, host, sizeof host);
+  for (unsigned i = 0; i < 4; i++) {
+    bed_run(b, 4);
+    assert_int_equal(b->c->r[RBX], i & 1 ? 0xaaaaaaaa : 0x55555555);
+    msr_write(b->c, MSR_SMM_CTL, i & 1 ? SMM_CTL_EXIT : SMM_CTL_ENTER);
+  }
+  bed_free(b);
+}
+
 static void smmlock_freezes_the_registers(void **state)
 {
   struct bed *b = ready(count_and_back, sizeof count_and_back);
@@ -392,6 +410,7 @@ int main(void)
       cmocka_unit_test(tseg_is_for_smm_alone),
       cmocka_unit_test(aseg_is_other_memory_in_smm),
       cmocka_unit_test(no_translation_outlives_smm),
+      cmocka_unit_test(the_same_program_sees_smram_only_while_in_smm),
       cmocka_unit_test(smmlock_freezes_the_registers),
       cmocka_unit_test(smm_ctl_dismisses_an_smi),
       cmocka_unit_test(an_smi_in_a_guest_comes_back_to_the_guest),
