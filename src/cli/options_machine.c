@@ -171,42 +171,71 @@ static bool accept(struct opts *o, const char *key)
   return true;
 }
 
+// pc, or QEMU's versions of it, which do not differ here.
+static bool machine_type(struct opts *o, struct err *e)
+{
+  const char *type = opts_get(o, "type");
+  if (!type || !strcmp(type, "pc") || !strcmp(type, "i440fx") || !strcmp(type, "pc-i440fx") ||
+      !strncmp(type, "pc-i440fx-", 10))
+    return true;
+  return err_set(e, "-machine %s: there is no such board, only an i440FX with PIIX3; use -machine pc", type);
+}
+
+// What the board has or has not, whatever one would like.
+static bool machine_fixed(struct opts *o, struct err *e)
+{
+  static const struct {
+    const char *key;
+    bool is;
+    const char *why;
+  } fixed[] = {
+      {"smm", false, "there is no system-management mode firmware"},
+      {"acpi", true, "the guest can be told to ignore ACPI"},
+      {"usb", false, "there is no USB controller"},
+      {"i8042", true, "the board has a keyboard controller"},
+      {"sata", false, "there is no such controller on this board"},
+      {"nvdimm", false, "there is no non-volatile memory"},
+      {"hmat", false, "there is no such table"},
+  };
+  for (unsigned i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+    const char *text = opts_get(o, fixed[i].key);
+    bool v = fixed[i].is;
+    if (text && !strcmp(text, "auto"))
+      continue;
+    if (!opts_bool(o, fixed[i].key, &v, e))
+      return false;
+    if (v != fixed[i].is)
+      return err_set(e, "-machine %s=%s: %s; use %s=%s", fixed[i].key, text, fixed[i].why, fixed[i].key,
+                     fixed[i].is ? "on" : "off");
+  }
+  return true;
+}
+
 bool take_machine(struct cli *c, const char *value, struct err *e)
 {
-  static const char *const names[] = {"pc", "pc-i440fx", "i440fx", NULL};
+  // They tell how a machine is run, or name parts that no guest could find here.
   static const char *const ignored[] = {
-      "accel",  "usb", "kernel_irqchip", "kernel-irqchip", "dump-guest-core", "mem-merge", "graphics",
-      "vmport", NULL};
-  unsigned type = 0;
+      "accel",    "kernel_irqchip", "kernel-irqchip", "dump-guest-core", "mem-merge",
+      "graphics", "vmport",         "fd-bootchk",     "suppress-vmdesc", NULL};
   struct opts o;
   if (!strcmp(value, "help") || !strcmp(value, "?")) {
-    printf(
-        "Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
-        "Properties: accel, usb, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics are accepted;\n"
-        "hpet=on|off, smm=off, acpi=on\n");
+    printf("Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
+           "Properties: hpet=on|off, pit=on|off; smm=off, acpi=on, usb=off, i8042=on, sata=off, nvdimm=off,\n"
+           "hmat=off; accepted: accel, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics,\n"
+           "fd-bootchk, suppress-vmdesc\n");
     return c->done = true;
   }
   if (!opts_parse(&o, "-machine", value, "type", e))
     return false;
   for (unsigned i = 0; ignored[i]; i++)
     accept(&o, ignored[i]);
-  bool hpet = !c->config.no_hpet, smm = false, acpi = true;
-  const char *text = opts_get(&o, "smm");
-  if (text && !strcmp(text, "auto"))
-    text = NULL;
-  else if (!opts_bool(&o, "smm", &smm, e)) {
-    opts_free(&o);
-    return false;
-  }
-  bool ok = opts_choice(&o, "type", names, &type, e) && opts_bool(&o, "hpet", &hpet, e) &&
-            opts_bool(&o, "acpi", &acpi, e);
+  bool hpet = !c->config.no_hpet, pit = !c->config.no_pit;
+  bool ok = machine_type(&o, e) && machine_fixed(&o, e) && opts_bool(&o, "hpet", &hpet, e) &&
+            opts_bool(&o, "pit", &pit, e);
   if (!finish(&o, ok, e))
     return false;
-  if (smm)
-    return err_set(e, "-machine smm=on: there is no system-management mode firmware; use smm=off");
-  if (!acpi)
-    return err_set(e, "-machine acpi=off: not supported; the guest can be told to ignore ACPI");
   c->config.no_hpet = !hpet;
+  c->config.no_pit = !pit;
   return true;
 }
 

@@ -42,6 +42,7 @@ static const struct catalog_prop ide_hd_props[] = {
     {"serial", "string", "serial number, at most 20 characters"},
     {"model", "string", "model name, at most 40 characters"},
     {"ver", "string", "firmware version, at most 8 characters"},
+    {"bootindex", "number", "place in the order of booting, from 0 (after all that have one)"},
     {NULL},
 };
 
@@ -55,7 +56,7 @@ static const struct catalog_prop blk_props[] = {
     {"config-wce", "on/off", "the guest may turn the write cache off (on)"},
     {"discard", "on/off", "offer discard (on)"},
     {"write-zeroes", "on/off", "offer write zeroes (on)"},
-    {"bootindex", "number", "accepted; -boot gives the order"},
+    {"bootindex", "number", "place in the order of booting, from 0 (after all that have one)"},
     VIRTIO_PROPS,
     {NULL},
 };

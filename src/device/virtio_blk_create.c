@@ -42,7 +42,6 @@ static bool options(struct virtio_blk *b, struct opts *props, struct settings *s
 {
   const char *serial = opts_get(props, "serial");
   *s = (struct settings){512, 512, 256, 1, true, true, true};
-  opts_get(props, "bootindex"); // SeaBIOS is told the order by -boot
   if (serial && strlen(serial) > 20)
     return err_set(e, "virtio-blk-pci: serial=%s is longer than 20 characters", serial);
   if (serial)

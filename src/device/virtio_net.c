@@ -204,7 +204,6 @@ static bool configure(struct virtio_net *d, const struct device_env *env, struct
   uint64_t rx, tx;
   uint8_t mac[6];
   bool merge = true, status = true;
-  opts_get(props, "bootindex"); // there is no boot ROM
   opts_get(props, "romfile");
   if (!queue_size(props, "rx_queue_size", &rx, e) || !queue_size(props, "tx_queue_size", &tx, e) ||
       !opts_bool(props, "mrg_rxbuf", &merge, e) || !opts_bool(props, "status", &status, e) ||

@@ -109,6 +109,14 @@ static uint64_t turn(struct engine *e, struct cpu *c, uint64_t n)
   return c->instructions - before;
 }
 
+// The length of a round with several CPUs. It varies: were it always the same, a CPU that takes a lock and
+// gives it back in a loop could hold it at the end of each of its turns, and nobody else would ever get it.
+static uint64_t quantum(struct engine *e)
+{
+  e->vary = e->vary * 6364136223846793005u + 1442695040888963407u;
+  return e->quantum - ((e->vary >> 32) * (e->quantum / 4) >> 32);
+}
+
 // All CPUs wait until `next`: is there no way in which another instruction would be executed?
 static bool hopeless(const struct engine *e, uint64_t next)
 {
@@ -173,8 +181,11 @@ enum engine_stop engine_run(struct engine *e)
     if (next > e->next_poll)
       next = e->next_poll;
     uint64_t n = next > k->base ? (next - k->base + (1ull << e->ns_shift) - 1) >> e->ns_shift : 1;
-    if (able > 1 && n > e->quantum)
-      n = e->quantum;
+    if (able > 1) {
+      uint64_t most = quantum(e);
+      if (n > most)
+        n = most;
+    }
     if (e->limit && n > e->limit - executed)
       n = e->limit - executed;
     e->slice_end = k->base + (n << e->ns_shift);

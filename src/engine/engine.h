@@ -25,7 +25,8 @@ struct engine {
   struct code code;
   struct cpu *running; // the CPU whose slice it is, or NULL
   uint64_t slice_end;  // ns: where the round ends
-  uint64_t quantum;    // instructions in a round with several running CPUs
+  uint64_t quantum;    // most instructions in a round with several running CPUs
+  uint64_t vary;       // a number that changes with each such round
   // Stop when this many instructions were executed in all; 0: no limit. With a limit, a machine that waits
   // for what cannot come ends too.
   uint64_t limit;

@@ -57,7 +57,8 @@ static bool config_items(struct machine *m)
 static bool config_files(struct machine *m, struct err *e)
 {
   struct fw_files files;
-  struct fw_request rq = {.board = &m->board, .acpi = &m->acpi, .smbios = true};
+  struct fw_request rq = {
+      .board = &m->board, .acpi = &m->acpi, .smbios = true, .boot_paths = bootorder_paths(m)};
   if (!fw_files_build(&files, &rq, e))
     return false;
   bool ok = true;

@@ -62,7 +62,7 @@ struct config {
   char *debugcon;
   bool serial_given, monitor_given;
   bool nodefaults, nographic, vga_none, snapshot;
-  bool no_hpet;
+  bool no_hpet, no_pit;
   // Booting.
   char boot_order[8];
   char boot_once[8];

@@ -71,6 +71,11 @@ static bool make(struct machine *m, const char *text, struct err *e)
   const char *name = opts_get(&o, "driver");
   struct device *d = NULL;
   struct device_env env = m->env;
+  uint64_t bootindex = UINT64_MAX;
+  if (!opts_u64(&o, "bootindex", &bootindex, e)) {
+    opts_free(&o);
+    return false;
+  }
   if (name && board_device(name))
     d = board_device_create(m, &o, e);
   else if (name && tpm_device(name))
@@ -80,7 +85,7 @@ static bool make(struct machine *m, const char *text, struct err *e)
   opts_free(&o);
   if (d)
     add(m, d);
-  return d != NULL;
+  return d && (bootindex == UINT64_MAX || bootorder_add(m, d, bootindex, e));
 }
 
 static bool open_chardevs(struct machine *m, struct err *e)

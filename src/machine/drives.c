@@ -13,7 +13,7 @@ enum iface { IF_IDE, IF_VIRTIO, IF_NONE };
 
 struct drive_plan {
   unsigned iface, media;
-  uint64_t index;
+  uint64_t index, bootindex;
   bool placed;
   const char *id, *serial;
 };
@@ -23,12 +23,15 @@ static bool parse(struct opts *o, struct drive_plan *p, struct err *e)
   static const char *const ifaces[] = {"ide", "virtio", "none", NULL};
   static const char *const medias[] = {"disk", "cdrom", NULL};
   uint64_t none = UINT64_MAX, bus = none, unit = none;
-  p->index = none;
+  p->index = p->bootindex = none;
   p->id = opts_get(o, "id");
   p->serial = opts_get(o, "serial");
   if (!opts_choice(o, "if", ifaces, &p->iface, e) || !opts_choice(o, "media", medias, &p->media, e) ||
-      !opts_u64(o, "index", &p->index, e) || !opts_u64(o, "bus", &bus, e) || !opts_u64(o, "unit", &unit, e))
+      !opts_u64(o, "index", &p->index, e) || !opts_u64(o, "bus", &bus, e) || !opts_u64(o, "unit", &unit, e) ||
+      !opts_u64(o, "bootindex", &p->bootindex, e))
     return false;
+  if (p->bootindex != none && p->iface == IF_NONE)
+    return err_set(e, "%s: bootindex= with if=none; give it to the -device", o->option);
   if (p->index != none && (bus != none || unit != none))
     return err_set(e, "%s: give index, or bus and unit, not both", o->option);
   if (bus != none || unit != none)
@@ -102,7 +105,8 @@ static bool attach(struct machine *m, struct drive_plan *p, struct blockdev *blk
   if (p->iface == IF_IDE) {
     struct ide_props props = {.serial = p->serial};
     return ide_attach(m->pc.ide, (unsigned)p->index / 2, (unsigned)p->index % 2, p->media ? IDE_CD : IDE_HD,
-                      blk, &props, e);
+                      blk, &props, e) &&
+           (p->bootindex == UINT64_MAX || bootorder_add_ide(m, (unsigned)p->index, p->bootindex, e));
   }
   if (p->iface == IF_NONE)
     return true;
@@ -118,7 +122,7 @@ static bool attach(struct machine *m, struct drive_plan *p, struct blockdev *blk
     return false;
   v->device.next = m->devices;
   m->devices = &v->device;
-  return true;
+  return p->bootindex == UINT64_MAX || bootorder_add(m, &v->device, p->bootindex, e);
 }
 
 static bool add(struct machine *m, const char *text, unsigned n, struct err *e)

@@ -21,6 +21,7 @@
 #include "firmware/bios.h"
 #include "firmware/board.h"
 #include "firmware/boot.h"
+#include "machine/bootorder.h"
 #include "machine/config.h"
 #include "machine/config_space.h"
 #include "machine/nodes.h"
@@ -81,6 +82,7 @@ struct machine {
   struct machine_tpm *tpm; // tpm.c; NULL: none
   struct launch launch;    // the last SKINIT
   struct drive *drives;
+  struct bootorder bootorder;
   struct device_env env;
   // The run.
   uint32_t wanted; // mask of enum machine_request
