@@ -21,9 +21,8 @@ static struct seg flat(uint16_t sel, uint16_t attr)
   return (struct seg){.limit = UINT32_MAX, .sel = sel, .attr = attr};
 }
 
-static void host_state(struct bed *b)
+void bed_host_state(struct cpu *c)
 {
-  struct cpu *c = b->c;
   c->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP;
   c->cr3 = BED_PML4;
   c->cr4 = CR4_PAE | CR4_OSFXSR;
@@ -132,7 +131,7 @@ struct bed *bed_new(const char *model, unsigned cpus)
   b->c = b->cpu[0];
   assert_true(engine_init(&b->engine, b->cpu, cpus, &b->clock, &b->log, &b->ram, b->model, b->host, 2, &e));
   tables(b);
-  host_state(b);
+  bed_host_state(b->c);
   b->v = (struct vmcb *)(b->ram.mem + BED_VMCB);
   guest_state(b, b->v);
   guest_state(b, (struct vmcb *)(b->ram.mem + BED_VMCB2));

@@ -64,6 +64,7 @@ struct bed {
 
 struct bed *bed_new(const char *model, unsigned cpus);
 void bed_free(struct bed *b);
+void bed_host_state(struct cpu *c);                          // for a CPU that is to run beside the first
 void bed_code(struct bed *b, const void *bytes, unsigned n); // of the guest
 // Runs the host from its VMRUN of the VMCB at pa to its HLT; the exit code, 0 - 2 if it did not come there.
 uint64_t bed_vmrun(struct bed *b, uint64_t pa);
