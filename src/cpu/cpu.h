@@ -287,8 +287,8 @@ struct cpu {
   uint8_t shadow;      // interrupt shadow on the coming instruction: enum shadow
   uint8_t shadow_next; // cast by the instruction that just ran
   uint8_t cpl;
-  bool kicked; // left was moved to stolen
-  uint8_t pad1[2];
+  bool kicked;              // left was moved to stolen
+  uint16_t jump_salt;       // by the ASID; see jump_slot
   uint32_t mode;            // enum mode_bit
   uint32_t pending;         // enum pending
   uint64_t jump_key;        // mode, TLB context and its generation in one word

@@ -175,6 +175,7 @@ void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
   if (t->asid != asid || t->pcid != pcid) {
     t->asid = asid;
     t->pcid = pcid;
+    c->jump_salt = asid * 1445u; // 5A5h: far from 0 and from its multiples in the jump cache
     t->current = context_for(t, asid, pcid);
   }
   if (keep)

@@ -24,9 +24,10 @@ static inline __attribute__((always_inline)) void enter_block(struct cpu *c, str
   return b->ops[0].fn(c, b->ops);
 }
 
+// Worlds run the same kernels at the same addresses: each has its own places.
 static inline struct jump *jump_slot(struct cpu *c, uint64_t ip)
 {
-  return &c->jumps[(ip ^ ip >> 12) & (JUMP_CACHE - 1)];
+  return &c->jumps[(ip ^ ip >> 12 ^ c->jump_salt) & (JUMP_CACHE - 1)];
 }
 
 // Indirect: through the CPU's jump cache.
