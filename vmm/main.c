@@ -46,6 +46,12 @@ static void route_serial(void)
     ioapic_route(acpi.isa_gsi[irq[i]], VECTOR_SERIAL, cpus[0].apic_id, acpi.isa_flags[irq[i]], false);
 }
 
+static void show_memory(void)
+{
+  for (unsigned i = 0; i < acpi.node_count; i++)
+    print("vmm: node %u: %lu KB free\n", i, memory_left(i) / KB);
+}
+
 void main(uint32_t magic, uint32_t info)
 {
   serial_init(COM1);
@@ -62,8 +68,7 @@ void main(uint32_t magic, uint32_t info)
   cpu_start_others();
   print("vmm: %u CPUs, %u nodes, TSC %lu MHz, %s paging, %u ASIDs\n", cpu_count, acpi.node_count,
         tsc_hz() / 1000000, svm_features.npt ? "nested and shadow" : "shadow", svm_features.asids);
-  for (unsigned i = 0; i < acpi.node_count; i++)
-    print("vmm: node %u: %lu MB free\n", i, memory_left(i) / MB);
+  show_memory();
   if (serial_present(COM2))
     serial_init(COM2);
   route_serial();
@@ -76,7 +81,11 @@ void main(uint32_t magic, uint32_t info)
     else
       guest_start(&guests[i], &config.guest[i]);
   sched_run(&cpus[0], config.power_off);
+  for (unsigned i = 0; i < config.count; i++)
+    if (guests[i].state != GUEST_NONE)
+      guest_destroy(&guests[i]);
   print("vmm: no guest runs any more\n");
+  show_memory();
   acpi_power_off(&acpi);
   fatal("the machine does not switch itself off");
 }

@@ -157,6 +157,15 @@ static const char *set_console(struct config_guest *g, struct word w)
   return g->com2 || is(w, "com1") ? NULL : "com1 or com2 is expected";
 }
 
+static const char *set_times(struct config_guest *g, struct word w)
+{
+  uint64_t n;
+  if (!number(&w, 10, &n) || w.len || !n || n > 1000000)
+    return "a number from 1 to 1000000 is expected";
+  g->times = (unsigned)n;
+  return NULL;
+}
+
 static const char *set_guest(struct config_guest *g, struct word key, struct word value)
 {
   static const char too_long[] = "the value is too long";
@@ -172,6 +181,8 @@ static const char *set_guest(struct config_guest *g, struct word key, struct wor
     return copy(g->boot, sizeof g->boot, value) ? NULL : too_long;
   if (is(key, "append"))
     return copy(g->append, sizeof g->append, value) ? NULL : too_long;
+  if (is(key, "times"))
+    return set_times(g, value);
   if (is(key, "paging"))
     return set_paging(g, value);
   if (is(key, "console"))
@@ -219,7 +230,7 @@ static const char *section(struct reader *r, struct word w, unsigned line)
     return "more than 16 guests";
   w = trim(w.at + 5, w.at + w.len);
   struct config_guest *g = r->guest = &r->c->guest[r->c->count++];
-  *g = (struct config_guest){.line = line, .asid = true, .dev = r->c->dev};
+  *g = (struct config_guest){.line = line, .asid = true, .times = 1, .dev = r->c->dev};
   for (unsigned i = 0; i + 1 < r->c->count; i++)
     if (is(w, r->c->guest[i].name)) {
       g->bad = true;

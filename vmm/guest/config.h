@@ -16,10 +16,11 @@ struct config_guest {
   unsigned cpus[CONFIG_CPUS], cpu_count;
   uint64_t memory;
   char kernel[64], initrd[64], boot[64], append[512];
-  bool shadow;                      // paging = shadow
-  bool asid;                        // tagged TLB; else a flush at each VMRUN
-  bool com2;                        // the console is the machine's second serial port
-  bool dev;                         // its devices are held to its memory
+  bool shadow;    // paging = shadow
+  bool asid;      // tagged TLB; else a flush at each VMRUN
+  unsigned times; // how often it is started; after each end but the last it is destroyed and made anew
+  bool com2;      // the console is the machine's second serial port
+  bool dev;       // its devices are held to its memory
   uint32_t devices[CONFIG_DEVICES]; // bus << 8 | device << 3 | function
   unsigned device_count;
 };

@@ -117,7 +117,8 @@ static void release(struct guest *g)
 
 bool guest_start(struct guest *g, const struct config_guest *c)
 {
-  *g = (struct guest){.config = c, .number = (unsigned)(g - guests)};
+  unsigned started = g->config == c ? g->started : 0;
+  *g = (struct guest){.config = c, .number = (unsigned)(g - guests), .started = started + 1};
   copy_string(g->name, sizeof g->name, c->name);
   console_reset(g);
   g->fpu_size = this_cpu()->xcr0 ? cpuid(0xd, 0).ecx : FPU_LEGACY;
@@ -140,18 +141,24 @@ bool guest_start(struct guest *g, const struct config_guest *c)
   g->state = GUEST_RUNNING;
   for (unsigned i = 0; i < g->vcpu_count; i++)
     sched_add(g->vcpu[i]);
-  guest_show(g);
+  if (g->started == 1)
+    guest_show(g);
   return true;
 }
 
-void guest_destroy(struct guest *g)
+static void take_down(struct guest *g)
 {
   g->state = GUEST_STOPPED;
   for (unsigned i = 0; i < g->vcpu_count; i++)
     sched_remove(g->vcpu[i]);
   console_end(g);
-  print("vmm: guest %s is destroyed\n", g->name);
   release(g);
+}
+
+void guest_destroy(struct guest *g)
+{
+  take_down(g);
+  print("vmm: guest %s is destroyed\n", g->name);
 }
 
 void guest_stop(struct vcpu *v, const char *format, ...)
@@ -206,6 +213,21 @@ static void again(struct guest *g)
     vcpu_wake(g->vcpu[i]);
 }
 
+static void ended(struct guest *g, struct vcpu *v)
+{
+  g->culprit = NULL;
+  sched_quiesce(g);
+  console_end(g);
+  if (g->started < g->config->times) {
+    take_down(g);
+    guest_start(g, g->config);
+    return;
+  }
+  print("vmm: guest %s stopped: %s (cpu %u)\n", g->name, g->reason, v->number);
+  if (strcmp(g->reason, "powered off"))
+    guest_show_registers(v);
+}
+
 bool guest_any(void)
 {
   for (unsigned i = 0; i < CONFIG_GUESTS; i++)
@@ -223,12 +245,7 @@ void guest_attend(void)
       continue;
     if (g->culprit) {
       struct vcpu *v = g->culprit;
-      g->culprit = NULL;
-      sched_quiesce(g);
-      console_end(g);
-      print("vmm: guest %s stopped: %s (cpu %u)\n", g->name, g->reason, v->number);
-      if (strcmp(g->reason, "powered off"))
-        guest_show_registers(v);
+      ended(g, v);
     }
     if (g->reset)
       again(g);

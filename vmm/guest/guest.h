@@ -61,6 +61,7 @@ struct guest {
   unsigned number;
   const struct config_guest *config;
   volatile enum guest_state state;
+  unsigned started;              // how often
   volatile bool reset;           // asked for; the first CPU does it
   char reason[160];              // of GUEST_STOPPED
   struct vcpu *volatile culprit; // the virtual CPU that stopped it; its registers are still to be shown
