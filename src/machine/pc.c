@@ -73,6 +73,8 @@ static bool init_time(struct machine *m, struct err *e)
                       time(NULL), &start, e))
     return false;
   pit_init(&pc->pit, &m->bus, &m->clock, gsi_line(&pc->gsi, GSI_ISA, 0));
+  if (m->config->no_pit) // what port 61h shows of it stays as after a reset
+    bus_unmap(&m->bus, &pc->pit.ports);
   rtc_init(&pc->rtc, &m->bus, &m->clock, gsi_line(&pc->gsi, GSI_ISA, 8), (struct irq){0}, start);
   if (!m->config->no_hpet) {
     hpet_init(&pc->hpet, &m->bus, &m->clock);

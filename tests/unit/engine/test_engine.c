@@ -291,6 +291,28 @@ static void cpus_take_equal_turns(void **state)
   bed_free(b);
 }
 
+static void a_cpu_that_holds_a_lock_most_of_the_time_does_not_keep_it_from_others(void **state)
+{
+  // One CPU gives the lock back for one instruction of 16, for ever; the other one halts once it has it.
+  static const char holder[] = "\xc6\x06\x00\x30\x00"                      // again: mov byte [3000h], 0
+                               "\xf0\x0f\xba\x2e\x00\x30\x00"              // lock bts word [3000h], 0
+                               "\x72\xf2"                                  // jc again
+                               "\x90\x90\x90\x90\x90\x90\x90\x90"          // 12 nops
+                               "\x90\x90\x90\x90\xeb\xe4";                 // jmp again
+  static const char waiter[] = "\xf0\x0f\xba\x2e\x00\x30\x00\x72\xf7\xf4"; // again: lock bts; jc; hlt
+  for (unsigned phase = 0; phase < 16; phase++) {
+    struct bed *b = bed_new(2);
+    ram_write(&b->ram, CODE, holder, sizeof holder - 1);
+    ram_write(&b->ram, 0x1800, waiter, sizeof waiter - 1);
+    ram_write(&b->ram, 0x3000, "\x01", 1);
+    b->cpu[0]->ip = phase < 12 ? CODE + 14 + phase : CODE;
+    b->cpu[1]->ip = 0x1800;
+    run(b, 3000000);
+    assert_int_equal(b->cpu[1]->run, RUN_HALTED);
+    bed_free(b);
+  }
+}
+
 static void fire(void *arg)
 {
   struct bed *b = arg;
@@ -323,6 +345,7 @@ int main(void)
       cmocka_unit_test(idle_time_is_paced_once_there_is_much_of_it),
       cmocka_unit_test(a_guest_at_work_is_not_paced),
       cmocka_unit_test(cpus_take_equal_turns),
+      cmocka_unit_test(a_cpu_that_holds_a_lock_most_of_the_time_does_not_keep_it_from_others),
       cmocka_unit_test(an_event_comes_at_its_instruction),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
