@@ -12,7 +12,7 @@ if [ "$1" = reset ]; then
   shift
   reset=
 fi
-timeout 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio $reset \
+timeout -k 5 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio $reset \
   -limit "$limit" -device isa-debug-exit,iobase=0xf4,iosize=0x4 "$@"
 status=$?
 [ $status = 33 ] && exit 0

@@ -52,6 +52,7 @@ void test(void)
   CHECK(kernel_gs != 0x77777000);
   vmcb_entry(v, scramble);
   v->cr2 = 0x2222;
+  v->dr7 = 0x455;
   write_dr7(0x403);
   bare(v, 0x2 | 0x4d5 | 0x800 | 0x3000 | 0x200000); // arithmetic flags, DF, IOPL, ID
   CHECK_EQ(v->exitcode, X_VMMCALL);
