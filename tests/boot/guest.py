@@ -171,13 +171,13 @@ exit 0
 """
 
 
-def io_initramfs(dirname):
-    """busybox, drivers of disks and networks, the script init-io."""
+def io_initramfs(dirname, init="init-io"):
+    """busybox, drivers of disks and networks, the script init-io or another."""
     os.makedirs(dirname, exist_ok=True)
-    path = os.path.join(dirname, "io.cpio")
-    if newer(path, [os.path.join(HERE, "init-io"), __file__]):
+    path = os.path.join(dirname, init.removeprefix("init-") + ".cpio")
+    if newer(path, [os.path.join(HERE, init), __file__]):
         return path
-    c = archive(dirname, "init-io")
+    c = archive(dirname, init)
     c.add("udhcpc", stat.S_IFREG | 0o755, UDHCPC)
     c.add("modules", stat.S_IFDIR | 0o755)
     for i, (name, file) in enumerate(tree(dirname, IO_MODULES)):
