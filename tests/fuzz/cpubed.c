@@ -198,7 +198,7 @@ void cpubed_check(struct cpubed *b)
   const struct tlb *t = c->tlbs;
   for (unsigned i = 0; i < t->contexts; i++)
     for (unsigned v = 0; v < VIEWS; v++)
-      if (t->context[i].used && t->context[i].view[v].ready)
+      if (t->context[i].view[v].ready)
         check_view(b, &t->context[i].view[v]);
 }
 

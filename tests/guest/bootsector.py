@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """bootsector.py PACIFICA: what SeaBIOS boots, by disks whose boot sectors end the machine with a number of their own."""
 import os
 import subprocess

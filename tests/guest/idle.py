@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """idle.py PACIFICA IDLE_IMAGE DEAF_IMAGE: what a machine does whose guest does nothing."""
 import os
 import resource
