@@ -11,32 +11,36 @@
 
 // ---- raising ----
 
+// An access may be tried twice, as a whole and then in parts; what was raised last counts, also if there was
+// a #VMEXIT on its way before.
+static bool raise_fault(struct cpu *c, struct fault f)
+{
+  c->fault = f;
+  c->faulted = true;
+  if (unlikely(c->guest))
+    c->svm->exiting = false;
+  return false;
+}
+
 bool raise_vec(struct cpu *c, uint8_t vector)
 {
-  c->fault = (struct fault){.vector = vector};
-  c->faulted = true;
-  return false;
+  return raise_fault(c, (struct fault){.vector = vector});
 }
 
 bool raise_error(struct cpu *c, uint8_t vector, uint32_t error)
 {
-  c->fault = (struct fault){.vector = vector, .has_error = true, .error = error};
-  c->faulted = true;
-  return false;
+  return raise_fault(c, (struct fault){.vector = vector, .has_error = true, .error = error});
 }
 
 bool raise_pf(struct cpu *c, uint64_t address, uint32_t error)
 {
-  c->fault = (struct fault){.vector = VEC_PF, .has_error = true, .error = error, .address = address};
-  c->faulted = true;
-  return false;
+  return raise_fault(c,
+                     (struct fault){.vector = VEC_PF, .has_error = true, .error = error, .address = address});
 }
 
 bool raise_db(struct cpu *c, uint64_t dr6_bits)
 {
-  c->fault = (struct fault){.vector = VEC_DB, .address = dr6_bits};
-  c->faulted = true;
-  return false;
+  return raise_fault(c, (struct fault){.vector = VEC_DB, .address = dr6_bits});
 }
 
 void cpu_shutdown(struct cpu *c)

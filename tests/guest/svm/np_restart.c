@@ -13,14 +13,15 @@ asm("r_movs: rep movsb; vmmcall\n"
     "r_stos: rep stosb; vmmcall\n"
     "r_push: push %rbx; vmmcall\n"
     "r_call: call *%rbx\n"
+    "r_int: int $0x80\n"
     "r_enter: enter $16, $1; vmmcall\n"
     "r_lock: lock incl (%rax); vmmcall\n"
     "r_xchg: xchg %rbx, (%rax); vmmcall\n"
     "r_cmpxchg: lock cmpxchg16b (%rsi); vmmcall\n"
     "r_ds: mov %bx, %ds; vmmcall\n"
     "r_ltr: ltr %bx; vmmcall\n");
-extern uint8_t r_movs[], r_stos[], r_push[], r_call[], r_enter[], r_lock[], r_xchg[], r_cmpxchg[], r_ds[],
-    r_ltr[];
+extern uint8_t r_movs[], r_stos[], r_push[], r_call[], r_int[], r_enter[], r_lock[], r_xchg[], r_cmpxchg[],
+    r_ds[], r_ltr[];
 
 static void set_hole(uint64_t rights)
 {
@@ -75,6 +76,15 @@ static void strings(void)
   CHECK_EQ(pages[0xffc], 0x99);
   CHECK_EQ(pages[0xffb], 4);
   s.v->rflags = 2;
+  // an element is read before it is written: the guest's own fault at the source comes first
+  set_hole(0);
+  regs.si = VA + 0x5000;
+  regs.di = HOLE;
+  regs.cx = 4;
+  CHECK_EQ(go(r_movs), X_EXCP + PF);
+  CHECK_EQ(s.v->exitinfo1, 0);
+  CHECK_EQ(s.v->exitinfo2, VA + 0x5000);
+  CHECK_EQ(regs.cx, 4);
 }
 
 static void stack(void)
@@ -91,6 +101,12 @@ static void stack(void)
   FAULTS(r_enter, NPF(PF_W), GPA + 0x1000);
   CHECK_EQ(s.v->rsp, HOLE + 8);
   CHECK_EQ(regs.bp, VA + 0x800);
+  // a frame that begins in a page that the guest does not have and goes on in the hole
+  s.v->rsp = HOLE + 0x1010;
+  CHECK_EQ(go(r_int), X_EXCP + PF);
+  CHECK_EQ(s.v->exitinfo1, PF_W);
+  CHECK_EQ(s.v->exitinfo2, HOLE + 0x1008);
+  s.v->rsp = HOLE + 8;
   set_hole(PT_ALL);
   CHECK_EQ(go(r_push), X_VMMCALL);
   CHECK_EQ(*(uint64_t *)(pages + 0x1000), 0x1234);
