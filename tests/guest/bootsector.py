@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-pacifica = sys.argv[1]
+pacifica = os.path.abspath(sys.argv[1])
 EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 
 
