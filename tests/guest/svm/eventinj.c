@@ -11,6 +11,7 @@ static void on_event(struct frame *f)
   if (!events++)
     seen = *f;
 }
+CODE(32, code32, "vmmcall");
 extern uint8_t body_at[];
 static void body(void)
 {
@@ -129,6 +130,16 @@ void test(void)
   refused(EV_EXCEPTION | 255);
   refused(EV_EXCEPTION | BR); // there is no BOUND in 64-bit mode
   inject(EV_INTR | 0x41);     // a refused one leaves nothing behind
+  for (unsigned vector = OF; vector <= BR;
+       vector++) { // in 32-bit code they can be; here there is no vector for them
+    struct vmcb *w = vmcb_new();
+    vmcb_protected32(w, code32);
+    w->exceptions = 1 << GP;
+    w->nrip = w->rip;
+    w->eventinj = EV_VALID | EV_EXCEPTION | vector;
+    CHECK_EQ(run(w), X_EXCP + GP);
+    CHECK_EQ(w->exitintinfo & 0xffffffff, EV_VALID | EV_EXCEPTION | vector);
+  }
   // without V nothing comes
   events = 0;
   vmcb_entry(v, body);

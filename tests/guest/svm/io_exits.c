@@ -32,6 +32,8 @@ G(outs_a32, "addr32 outsb")
 G(ins_a32, "addr32 rep insw")
 CODE(32, outs_a16, "mov $0x5432, %edx; addr16 outsb; after_a16: vmmcall; .globl after_a16");
 CODE(32, outs_es, "mov $0x5432, %edx; es outsl; after_es: vmmcall; .globl after_es");
+CODE(16, ins_16, "mov $0x5432, %dx; rep insb; after_16: vmmcall; .globl after_16");
+extern uint8_t after_16[];
 extern uint8_t after_a16[], after_es[];
 
 enum {
@@ -169,6 +171,16 @@ void test(void)
   CHECK_EQ(w->exitinfo1 & ASIZE, A32);
   CHECK_EQ(w->exitinfo1 >> 10 & 7, 0);
   CHECK_EQ(w->exitinfo2, after_es);
+  for (unsigned real = 0; real < 2; real++) { // RIP and EXITINFO2 are offsets in CS
+    if (real)
+      vmcb_real(w, ins_16);
+    else
+      vmcb_protected16(w, ins_16);
+    CHECK_EQ(run(w), X_IOIO);
+    CHECK_EQ(w->exitinfo1 & ~(uint64_t)SEGMENT, 0x54320000u | IN | STR | REP | SZ8 | A16);
+    CHECK_EQ(w->exitinfo1 & SEGMENT, 0);
+    CHECK_EQ(w->exitinfo2, after_16 - ins_16);
+  }
   // which bits count
   for (unsigned p = 0; p < 0x10000; p++)
     at(p, false);
