@@ -18,6 +18,14 @@ import sys
 import images
 import machines
 
+VMRUNS = 1000000
+# The same work one level up (where the hypervisor runs that the others are guests of), and in a guest.
+LEVELS = {"up": "one level up", "npt1": "in a guest, nested paging", "npt0": "in a guest, shadow paging"}
+LEVEL_WORK = ("boot", "fork", "sha")
+LEVEL_SILENCE = 60  # seconds of CPU time without a mark: it has not started, or hangs
+CONTEXTS = (8, 32, 128)  # -cpu ...,tlb-contexts=N
+ASIDS = {f"asids{n}{full}": f"{n} ASID{'s' if n > 1 else ''}{', many pages in the TLB' if full else ''}"
+         for n in (1, 8, 64) for full in ("", "full")}
 GUEST_ITEMS = ("fork", "sha", "sort", "float", "int", "getppid", "read")
 ITEMS = {
     "boot": "Debian's kernel to userland",
@@ -30,10 +38,18 @@ ITEMS = {
     "read": "500000 reads of 1 byte",
     "start": "process to first instruction",
     "memory": "resident beyond the guest's",
+    "vmrun": f"{VMRUNS} VMRUNs with #VMEXIT, nested paging",
 }
+for _work in LEVEL_WORK:
+    for _level, _text in LEVELS.items():
+        ITEMS[f"{_level}-{_work}"] = f"{_work} {_text}"
+LEVEL_ITEMS = [i for i in ITEMS if "-" in i]
+GROUPS = {"nested": LEVEL_ITEMS, "asids": ["asids"]}
 STARTS = 20
 START_LIMIT_MS = 10
 MEMORY_LIMIT_MB = 48
+VMRUN_LIMIT = 0.1  # of QEMU's time
+NESTED_LIMIT = 0.25  # loss of a guest with nested paging against the same work one level up
 
 
 @dataclasses.dataclass
@@ -42,6 +58,9 @@ class Images:
     initrd: str
     elf: str
     args: str
+    level_args: str = ""
+    elf_kernel: str = ""
+    nested: str = ""
     cd: str = ""
 
 
@@ -49,7 +68,7 @@ class Results:
     """{machine: {item: [(wall, cpu), ...]}} in seconds, and the memory samples in KB."""
 
     def __init__(self):
-        self.times, self.memory, self.wrong = {}, {}, []
+        self.times, self.memory, self.wrong, self.notes, self.asids = {}, {}, [], [], {}
 
     def add(self, machine, item, wall, cpu):
         self.times.setdefault(machine, {}).setdefault(item, []).append((wall, cpu))
@@ -58,45 +77,88 @@ class Results:
         got = self.times.get(machine, {}).get(item)
         return statistics.median(t[which] for t in got) if got else None
 
+    def loss(self, machine, item, base):
+        """How much longer the item takes than base in CPU time: the median of the rounds, in which they follow each other."""
+        both = [self.times.get(machine, {}).get(i, []) for i in (item, base)]
+        return statistics.median(a[1] / b[1] for a, b in zip(*both)) - 1 if all(both) else None
+
     def beyond(self, machine):
         """The sample with most memory beyond the guest's RAM: (MB beyond, MB of the guest's RAM)."""
         got = self.memory.get(machine)
         return max(((total - ram) / 1024, ram / 1024) for total, ram in got) if got else None
 
 
-def boot_round(machine, img, wanted, expected, results, timeout):
-    """One boot of one machine through all items; what is missing or wrong goes to results.wrong."""
-    run = machine.start(img)
-    begun, left = (0.0, 0.0), set(wanted) & set(GUEST_ITEMS)
+def boot_round(name, run, wanted, expected, results, timeout, prefix="", silence=None):
+    """A started machine through all items; what is wrong goes to results.wrong. Returns which items are missing, or None
+    when it did all. prefix: of the items' names in the results."""
+    begun, left = (0.0, 0.0), set(wanted) & set(expected)
     done = False
     try:
-        for wall, cpu, line in run.lines(timeout):
+        for wall, cpu, line in run.lines(timeout, silence):
             mark = line.partition("@@ ")[2].split(" ", 2)
             if cpu is None or not mark[0]:
                 continue
             if mark[0] in ("kernel", "begin"):
                 begun = (wall, cpu)
             elif mark[0] == "userland" and "boot" in wanted:
-                results.add(machine.name, "boot", wall - begun[0], cpu - begun[1])
+                results.add(name, prefix + "boot", wall - begun[0], cpu - begun[1])
             elif mark[0] == "end" and len(mark) > 1:
-                results.add(machine.name, mark[1], wall - begun[0], cpu - begun[1])
+                results.add(name, prefix + mark[1], wall - begun[0], cpu - begun[1])
             elif mark[0] == "result" and len(mark) > 2:
                 left.discard(mark[1])
                 want = expected.get(mark[1])
                 if mark[2].strip() != want:
-                    results.wrong.append(f"{machine.name}: {mark[1]} gave {mark[2]}, not {want}")
+                    results.wrong.append(f"{name}: {prefix}{mark[1]} gave {mark[2]}, not {want}")
             elif mark[0] == "done":
                 done = True
-                run.power_off()
+                if not prefix:
+                    run.power_off()
+                break
+            elif mark[0] == "ended":  # the guest, before its last mark
                 break
             if mark[0] in ("userland", "result") and "memory" in wanted:
                 sample = run.memory_kb()
                 if sample:
-                    results.memory.setdefault(machine.name, []).append(sample)
+                    results.memory.setdefault(name, []).append(sample)
     finally:
         run.stop()
-    if left or not done:
-        results.wrong.append(f"{machine.name}: ended before {', '.join(sorted(left)) or 'its last mark'}")
+    return None if done and not left else ", ".join(sorted(left)) or "its last mark"
+
+
+def svm_rounds(machine, img, wanted, expected, results, args, failed):
+    """VMRUN alone, and the same work on all levels, once each. What a peer cannot do is noted and not tried again."""
+    todo = []
+    if "vmrun" in wanted:
+        image = images.world_image(1, VMRUNS)
+        todo.append(("vmrun", {"vmrun"}, lambda: machine.start_world(image), {"vmrun": f"{VMRUNS:x}"}, ""))
+    for level in LEVELS:
+        work = {i.partition("-")[2] for i in wanted if i.startswith(level + "-")}
+        if work:
+            todo.append((level, work, lambda level=level: machine.start_level(img, level), expected, level + "-"))
+    for what, work, start, want, prefix in todo:
+        if (machine.name, what) in failed:
+            continue
+        missing = boot_round(machine.name, start(), work, want, results, args.timeout, prefix, LEVEL_SILENCE)
+        if missing and machine.name == "pacifica":
+            results.wrong.append(f"{machine.name}: {what}: ended before {missing}")
+        elif missing:
+            failed.add((machine.name, what))
+            started = any(i.startswith(prefix) for i in results.times.get(machine.name, {})) if prefix else False
+            results.notes.append(f"{machine.name}: {LEVELS.get(what, what)}: "
+                                 + (f"ended before {missing}" if started else "does not start"))
+
+
+def asid_rounds(machine, results, args):
+    """The cost of a world switch: {contexts: {item: [seconds]}} of CPU time for VMRUNS rounds."""
+    image = images.world_image(2, VMRUNS)
+    for contexts in CONTEXTS:
+        run = machine.start_world(image, "-cpu", f"max,asids=128,tlb-contexts={contexts}")
+        got, want = Results(), {i: f"{VMRUNS:x}" for i in ASIDS}
+        missing = boot_round(machine.name, run, set(ASIDS), want, got, args.timeout, silence=LEVEL_SILENCE)
+        if missing or got.wrong:
+            results.wrong.append(f"{machine.name}: asids: ended before {missing or 'its end'}")
+        for item, times in got.times.get(machine.name, {}).items():
+            results.asids.setdefault(contexts, {}).setdefault(item, []).extend(t[1] for t in times)
 
 
 def start_rounds(fast, img, results):
@@ -147,9 +209,21 @@ def table(results, names, wanted):
         if item in wanted:
             rows.append([f"{item}: {text}", *(cell(results, n, item) for n in names),
                          *(ratio_cell(results, p, item) for p in peers)])
+    return lined_up(rows)
+
+
+def lined_up(rows):
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     rows.insert(1, ["-" * w for w in widths])
     return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(r, widths)) + " |" for r in rows)
+
+
+def asid_table(results):
+    rows = [["ns for a VMRUN with #VMEXIT and 4 reads", *(f"tlb-contexts={n}" for n in CONTEXTS)]]
+    for item, text in ASIDS.items():
+        got = [results.asids.get(n, {}).get(item) for n in CONTEXTS]
+        rows.append([text, *(f"{statistics.median(t) / VMRUNS * 1e9:.0f}" if t else "-" for t in got)])
+    return lined_up(rows)
 
 
 def verdicts(results, names, wanted):
@@ -160,6 +234,16 @@ def verdicts(results, names, wanted):
         slow = [(i, ratio(results, peer, i, 1)) for i in ITEMS if i in wanted and i != "memory"]
         slow = [f"{i} {1 / r:.2f} times" for i, r in slow if r and r < 1]
         out.append(f"slower than {peer} (CPU time): {', '.join(slow) or 'nothing'}")
+    mine, theirs = (results.median(m, "vmrun", 1) for m in ("pacifica", "qemu"))
+    if mine:
+        out.append(f"vmrun: {mine / VMRUNS * 1e9:.0f} ns" + (
+            f", {mine / theirs:.1%} of QEMU's {theirs / VMRUNS * 1e9:.0f} ns (limit {VMRUN_LIMIT:.0%})" if theirs else ""))
+    for level in ("npt1", "npt0"):
+        losses = [(w, results.loss("pacifica", f"{level}-{w}", f"up-{w}")) for w in LEVEL_WORK]
+        losses = [f"{w} {x:.0%}" for w, x in losses if x is not None]
+        if losses:
+            out.append(f"{LEVELS[level]}: longer than one level up by {', '.join(losses)}"
+                       + (f" (limit {NESTED_LIMIT:.0%})" if level == "npt1" else ""))
     wall = results.median("pacifica", "start", 0)
     if wall is not None:
         out.append(f"start: {wall * 1000:.1f} ms wall (limit {START_LIMIT_MS} ms)")
@@ -190,7 +274,9 @@ def revision(program):
 def arguments():
     build = os.path.join(images.ROOT, "build")
     p = argparse.ArgumentParser(prog="./run bench", description="pacifica, QEMU (TCG) and Bochs on the same work")
-    p.add_argument("names", nargs="*", metavar="NAME", help=f"only these items: {' '.join(ITEMS)}")
+    p.add_argument("names", nargs="*", metavar="NAME",
+                   help=f"only these items: {' '.join(i for i in ITEMS if i not in LEVEL_ITEMS)}; nested (the work of "
+                        f"{', '.join(LEVEL_WORK)} in guests, or one of {' '.join(LEVEL_ITEMS)}); asids (a table of its own)")
     p.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of pacifica and QEMU (3)")
     p.add_argument("--bochs-rounds", type=int, default=1, metavar="N",
                    help="rounds in which Bochs takes part (1); it is slow")
@@ -206,8 +292,9 @@ def arguments():
                    help="the longest that one boot with its work may take (900)")
     args = p.parse_args()
     for name in args.names:
-        if name not in ITEMS:
-            p.error(f"there is no item {name}; there are {' '.join(ITEMS)}")
+        if name not in ITEMS and name not in GROUPS:
+            p.error(f"there is no item {name}; there are {' '.join([*ITEMS, *GROUPS])}")
+    args.names = [i for name in args.names for i in GROUPS.get(name, [name])]
     if args.rounds < 1 or args.scale < 1 or args.bochs_rounds < 0:
         p.error("--rounds and --scale are at least 1, --bochs-rounds at least 0")
     return args
@@ -216,8 +303,9 @@ def arguments():
 def candidates(args):
     """The machines that are there; one line for each that is not."""
     out = []
-    for m in (machines.QemuLike("pacifica", args.pacifica, []),
-              machines.QemuLike("qemu", "qemu-system-x86_64", ["-accel", "tcg"]), machines.Bochs()):
+    for m in (machines.QemuLike("pacifica", args.pacifica, [], ["-cpu", "max"]),
+              machines.QemuLike("qemu", "qemu-system-x86_64", ["-accel", "tcg"], ["-cpu", "max,+svm,+npt"]),
+              machines.Bochs()):
         why = "left out" if m.name in args.without else m.missing()
         if m.name == "bochs" and args.bochs_rounds == 0:
             why = "left out"
@@ -238,6 +326,10 @@ def prepare(args, there, wanted):
     items = ",".join(i for i in GUEST_ITEMS if i in wanted)
     img = Images(kernel=images.kernel(), initrd=images.initrd(work),
                  elf=images.start_kernel(), args=f"items={items or 'none'} scale={args.scale}")
+    if wanted & set(LEVEL_ITEMS):
+        work_items = ",".join(i for i in ("fork", "sha") if any(w.endswith("-" + i) for w in wanted))
+        img.level_args = f"items={work_items or 'none'} scale={args.scale}"
+        img.elf_kernel, img.nested = images.elf_kernel(), images.nested_initrd(img.initrd)
     if any(m.bios for m in there):
         try:
             img.cd = images.cd(img.kernel, img.initrd, f"{machines.APPEND} {img.args}")
@@ -252,19 +344,27 @@ def measure(args, there, wanted):
     results = Results()
     if "start" in wanted:
         start_rounds([m for m in there if not m.bios], img, results)
-    if wanted - {"start"}:
-        for r in range(args.rounds):
-            for m in there:
-                if m.bios and r >= args.bochs_rounds:
-                    continue
-                print(f"round {r + 1} of {args.rounds}: {m.name}", file=sys.stderr)
-                boot_round(m, img, wanted, expected, results, args.timeout)
+    failed = set()
+    plain = wanted - {"start", "vmrun", "asids", *LEVEL_ITEMS}
+    for r in range(args.rounds):
+        for m in there:
+            if m.bios and (r >= args.bochs_rounds or not plain):
+                continue
+            print(f"round {r + 1} of {args.rounds}: {m.name}", file=sys.stderr)
+            if plain:
+                missing = boot_round(m.name, m.start(img), plain, expected, results, args.timeout)
+                if missing:
+                    results.wrong.append(f"{m.name}: ended before {missing}")
+            if not m.bios:
+                svm_rounds(m, img, wanted, expected, results, args, failed)
+            if m.name == "pacifica" and "asids" in wanted:
+                asid_rounds(m, results, args)
     return img, results
 
 
 def main():
     args = arguments()
-    wanted = set(args.names) or set(ITEMS)
+    wanted = set(args.names) or {*ITEMS, "asids"}
     load, rev = os.getloadavg()[0], revision(args.pacifica)
     try:
         there = candidates(args)
@@ -288,7 +388,11 @@ def main():
     print("; ".join(about["versions"].values()))
     print("Seconds of CPU time (wall time), medians; ratios likewise: above 1 pacifica is faster.\n")
     print(table(results, names, wanted) + "\n")
+    if results.asids:
+        print(asid_table(results) + "\n")
     print("\n".join(lines))
+    for text in results.notes:
+        print(text)
     for text in results.wrong:
         print(f"WRONG {text}")
     os.makedirs(os.path.dirname(os.path.abspath(args.json)), exist_ok=True)
@@ -296,7 +400,7 @@ def main():
         medians = {n: {i: {"wall": results.median(n, i, 0), "cpu": results.median(n, i, 1)}
                        for i in results.times.get(n, {})} for n in names}
         json.dump({**about, "medians": medians, "times": results.times, "memory_kb": results.memory,
-                   "wrong": results.wrong, "verdicts": lines}, f, indent=1)
+                   "asids": results.asids, "notes": results.notes, "wrong": results.wrong, "verdicts": lines}, f, indent=1)
     return 1 if results.wrong else 0
 
 

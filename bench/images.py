@@ -1,6 +1,6 @@
-"""What the bench boots: Debian's kernel, an initial RAM disk with busybox and guest/work.c, the smallest multiboot
-kernel (guest/start.S), and a CD with GRUB for machines that cannot load a kernel themselves. All is made below
-build/.
+"""What the bench boots: Debian's kernel, an initial RAM disk with busybox and guest/work.c, the same under a hypervisor
+(guest/init-nested), the smallest multiboot kernel (guest/start.S), world switches and nothing else (guest/world.c), and a
+CD with GRUB for machines that cannot load a kernel themselves. All is made below build/.
 """
 
 import gzip
@@ -41,6 +41,11 @@ def kernel():
     if not os.path.exists(path):
         raise Missing(f"{path} is not there: give a Linux bzImage in PACIFICA_KERNEL")
     return os.path.abspath(path)
+
+
+def elf_kernel():
+    """The same kernel, unpacked: for machines and hypervisors that start ELF files."""
+    return os.path.abspath(guest.elf_kernel(GUEST))
 
 
 def compile_work():
@@ -86,6 +91,38 @@ def initrd(work):
     out = os.path.join(WORK, "initrd.gz")
     with open(out, "wb") as f:
         f.write(gzip.compress(archive.finish(), 6, mtime=0))
+    return out
+
+
+def nested_initrd(ramdisk):
+    """A hypervisor whose guest is the same kernel with that RAM disk."""
+    modules = guest.tree(GUEST, guest.KVM_MODULES)
+    if len(modules) != len(guest.KVM_MODULES):
+        raise Missing("the modules of KVM are not beside the kernel: unset PACIFICA_KERNEL")
+    archive = guest.archive(GUEST, os.path.join(HERE, "guest", "init-nested"))
+    for name in ("kvm", "guest"):
+        archive.add(name, stat.S_IFDIR | 0o755)
+    files = [(f"kvm/{i}-{name}.ko", path) for i, (name, path) in enumerate(modules)]
+    files += [("bin/kvmclient", guest.kvmclient(GUEST)), ("guest/kernel", elf_kernel()), ("guest/init.cpio", ramdisk)]
+    for name, path in files:
+        archive.add(name, stat.S_IFREG | 0o755, guest.read(path))
+    out = os.path.join(WORK, "nested.cpio")
+    with open(out, "wb") as f:
+        f.write(archive.finish())
+    return out
+
+
+def world_image(items, rounds):
+    """guest/world.c on the runtime of the tests' images; items: what its head comment says."""
+    rt, svm = (os.path.join(ROOT, "tests", "guest", d) for d in ("rt", "svm"))
+    elf, out = os.path.join(WORK, f"world{items}.elf"), os.path.join(WORK, f"world{items}.img")
+    run(["cc", "-std=gnu17", "-O1", "-m64", "-mno-red-zone", "-ffreestanding", "-nostdlib", "-static", "-no-pie", "-fno-pie",
+         "-fno-stack-protector", "-fcf-protection=none", "-mgeneral-regs-only", "-fno-asynchronous-unwind-tables",
+         "-fno-strict-aliasing", "-fno-builtin", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096",
+         "-Wl,--no-warn-rwx-segments", "-I", rt, "-I", svm, "-T", os.path.join(rt, "rt.ld"), f"-DITEMS={items}",
+         f"-DROUNDS={rounds}", "-o", elf, os.path.join(HERE, "guest", "world.c"), os.path.join(svm, "svm.c"),
+         os.path.join(svm, "switch.S"), *(os.path.join(rt, f) for f in ("start64.S", "ap.S", "rt.c"))])
+    run(["objcopy", "-O", "elf32-i386", elf, out])
     return out
 
 

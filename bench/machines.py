@@ -4,6 +4,7 @@ A started machine gives (wall time, CPU time, line) for each line of its serial 
 all its threads.
 """
 
+import contextlib
 import os
 import select
 import shutil
@@ -20,6 +21,10 @@ APPEND = "console=ttyS0,115200 quiet nopti mds=off"
 START = ["-m", str(RAM_MB), "-nodefaults", "-display", "none", "-no-reboot",
          "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 
+# A hypervisor, or what its guest is compared with.
+LEVEL = ["-m", "1024", "-nographic"]
+IDLE = 20
+
 
 def cpu_seconds(pid):
     """CPU time of a process that runs: its clock has the number ~pid << 3 | 2 (clock_getcpuclockid(3))."""
@@ -35,13 +40,22 @@ class Running:
     def __init__(self, began, proc, fd, closer):
         self.began, self.proc, self.fd, self.closer = began, proc, fd, closer
 
-    def lines(self, timeout):
-        """Yields (wall, cpu, line); ends with the stream or at the time limit."""
-        rest = b""
+    def lines(self, timeout, silence=None):
+        """Yields (wall, cpu, line); ends with the stream, at the time limit, or, with `silence`, after so much CPU time
+        without output, or IDLE seconds in which it does nothing."""
+        rest, last, watched = b"", 0.0, (self.began, 0.0)
         while True:
             left = self.began + timeout - time.monotonic()
-            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+            if left <= 0:
                 return
+            if not select.select([self.fd], [], [], min(left, 1.0))[0]:
+                now = (time.monotonic(), cpu_seconds(self.proc.pid) or 0.0)
+                if silence and (now[1] - last > silence or (now[0] - watched[0] > IDLE and now[1] - watched[1] < 1)):
+                    return
+                if now[0] - watched[0] > IDLE:
+                    watched = now
+                continue
+            last = cpu_seconds(self.proc.pid) or 0.0
             data = os.read(self.fd, 65536)
             if not data:
                 return
@@ -69,16 +83,8 @@ class Running:
 
     def stop(self):
         """Ends the machine: it leads a session of its own, so this ends nothing else."""
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.proc.pid, sig)
-            except ProcessLookupError:
-                break
-            try:
-                self.proc.wait(5)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
         self.closer.close()
 
@@ -107,8 +113,8 @@ class QemuLike:
 
     bios = False
 
-    def __init__(self, name, program, extra):
-        self.name, self.program, self.extra = name, program, extra
+    def __init__(self, name, program, extra, svm):
+        self.name, self.program, self.extra, self.svm = name, program, extra, svm
 
     def missing(self):
         return None if shutil.which(self.program) else f"{self.program} is not there"
@@ -118,11 +124,27 @@ class QemuLike:
         return (out.splitlines() or ["?"])[0]
 
     def start(self, img):
-        argv = [self.program, *self.extra, "-m", str(RAM_MB), "-nographic", "-no-reboot", "-kernel", img.kernel,
-                "-initrd", img.initrd, "-append", f"{APPEND} {img.args}"]
+        return self.started(["-m", str(RAM_MB), "-nographic", "-kernel", img.kernel, "-initrd", img.initrd, "-append",
+                             f"{APPEND} {img.args}"])
+
+    def started(self, args):
+        argv = [self.program, *self.extra, "-no-reboot", *args]
         began = time.monotonic()
         proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
         return Running(began, proc, proc.stdout.fileno(), proc.stdout)
+
+    def start_level(self, img, level):
+        """The same work one level up, where the hypervisor of the others runs (level "up"), or in a guest."""
+        if level == "up":
+            return self.started([*self.svm, *LEVEL, "-kernel", img.elf_kernel, "-initrd", img.initrd, "-append",
+                                 f"{APPEND} {img.level_args}"])
+        words = img.level_args.replace(" ", ":")
+        return self.started([*self.svm, *LEVEL, "-kernel", img.elf_kernel, "-initrd", img.nested, "-append",
+                             f"{APPEND} npt={level[-1]} guest={words}"])
+
+    def start_world(self, image, *extra):
+        """An image of guest/world.c."""
+        return self.started([*(extra or self.svm), *START, "-serial", "stdio", "-kernel", image])
 
     def start_once(self, elf):
         """(wall, cpu) of a process whose guest ends it with its first instructions; None when it did not."""

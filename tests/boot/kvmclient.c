@@ -1,6 +1,6 @@
 // A small client of Linux's KVM: what a hypervisor's userland must do for a Linux guest, and nothing else.
 //
-//   kvmclient [-c CPUS] [-m MB] -k KERNEL [-i INITRD] [-a CMDLINE]
+//   kvmclient [-c CPUS] [-m MB] [-H] -k KERNEL [-i INITRD] [-a CMDLINE]
 //   kvmclient [-c CPUS] [-m MB] -b BIOS
 //
 // Interrupt controllers and the interval timer are the kernel's; here are a 16550 at 3F8h on standard input
@@ -8,7 +8,7 @@
 // mode, a kernel in ELF in long mode (boot protocol, Documentation/x86/boot.rst), a BIOS at the reset vector.
 // The guest ends by writing a byte to the exit port (F4h; it is the status), by a reset over the keyboard
 // controller or port CF9h (status 0), or by a shutdown (triple fault, status 3). What KVM cannot run ends
-// with status 4 and the processor's registers.
+// with status 4 and the processor's registers. With -H its memory lies in pages of 2 MB, else of 4 KB.
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,8 @@ enum {
   TABLES = 0x9000,
   MP_TABLE = 0x9fc00,
   KERNEL = 0x100000,
-  MAX_CPUS = 16
+  MAX_CPUS = 16,
+  HUGE = 2 << 20
 };
 enum { EXIT_PORT = 0xf4, STATUS_SHUTDOWN = 3, STATUS_BROKEN = 4 };
 
@@ -42,7 +43,7 @@ struct vm {
   unsigned cpus;
   uint8_t *ram;
   uint64_t ram_size;
-  bool bios, long_mode;
+  bool bios, huge, long_mode;
   uint64_t entry;
   uint8_t cmos[128], cmos_index;
   struct serial serial;
@@ -351,7 +352,10 @@ static void new_machine(struct vm *vm)
   struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
   must(ioctl(vm->fd, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
   route_interrupts(vm);
-  vm->ram = pages(vm->ram_size);
+  vm->ram = pages(vm->ram_size + HUGE);
+  vm->ram += -(uintptr_t)vm->ram & (HUGE - 1);
+  if (madvise(vm->ram, vm->ram_size, vm->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+    die("madvise: %s", strerror(errno));
   memory(vm, 0, 0, vm->ram_size, vm->ram, false);
   pthread_mutex_init(&vm->lock, NULL);
   serial_init(&vm->serial, irq_line, vm);
@@ -545,7 +549,7 @@ int main(int argc, char **argv)
   static struct vm vm = {.cpus = 1, .ram_size = 128 << 20};
   static struct vcpu cpus[MAX_CPUS];
   const char *kernel = NULL, *initrd = NULL, *cmdline = "console=ttyS0", *bios = NULL;
-  for (int c; (c = getopt(argc, argv, "c:m:k:i:a:b:")) != -1;) {
+  for (int c; (c = getopt(argc, argv, "c:m:k:i:a:b:H")) != -1;) {
     switch (c) {
     case 'c':
       vm.cpus = strtoul(optarg, NULL, 0);
@@ -561,6 +565,9 @@ int main(int argc, char **argv)
       break;
     case 'a':
       cmdline = optarg;
+      break;
+    case 'H':
+      vm.huge = true;
       break;
     case 'b':
       bios = optarg;
