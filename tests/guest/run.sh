@@ -16,5 +16,9 @@ timeout -k 5 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display
   -limit "$limit" -device isa-debug-exit,iobase=0xf4,iosize=0x4 "$@"
 status=$?
 [ $status = 33 ] && exit 0
+# A host with less memory than the machine is to have cannot show this: 77 says that the test was skipped.
+case "$*" in
+*-m\ *) [ $status = 2 ] && exit 77 ;;
+esac
 echo "$image: exit status $status, 33 was expected"
 exit 1
