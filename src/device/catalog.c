@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device/ahci.h"
+#include "device/e1000.h"
 #include "device/ide.h"
 #include "device/pacifica_dma.h"
 #include "device/pci_testdev.h"
@@ -69,6 +70,15 @@ static const struct catalog_prop dma_props[] = {
 };
 
 static const struct catalog_prop pci_props[] = {PCI_PROPS, {NULL}};
+static const struct catalog_prop e1000_props[] = {
+    {"netdev", "id", "the -netdev that it is connected to"},
+    {"mac", "address", "52:54:00:12:34:56, and so on"},
+    {"bootindex", "number", "accepted; there is no boot ROM"},
+    {"romfile", "path", "accepted; there is no boot ROM"},
+    PCI_PROPS,
+    {NULL},
+};
+
 static const struct catalog_prop virtio_net_props[] = {
     {"netdev", "id", "the -netdev that it is connected to"},
     {"mac", "address", "52:54:00:12:34:56, and so on"},
@@ -112,6 +122,7 @@ static const struct catalog_prop tpm_props[] = {
 static const struct catalog_prop none[] = {{NULL}};
 
 const struct catalog_device catalog[] = {
+    {"e1000", NULL, "PCI", "Intel 82540EM network adapter", e1000_props, e1000_device},
     {"ich9-ahci", "ahci", "PCI", "SATA controller: six ports for ide-hd and ide-cd with bus=ID.PORT",
      pci_props, ahci_device},
     {"ide-cd", NULL, "IDE", "CD-ROM drive (ATAPI)", ide_hd_props, ide_cd_create},

@@ -227,3 +227,7 @@ def synced_data_of_an_ide_disk_survives_a_kill(ctx):
 def synced_data_of_a_sata_disk_survives_a_kill(ctx):
     image = _image(ctx)
     _survives_a_kill(ctx, "sda", AHCI + _sata(image), image)
+
+
+def a_file_comes_over_http_by_e1000(ctx):
+    _network(ctx, "e1000", ["-nic", "user,mac=52:54:00:01:02:03,FORWARD"], "52:54:00:01:02:03")

@@ -94,9 +94,11 @@ void board_open(struct fuzz_board *b)
   add(&c->serials, "null", 0);
   add(&c->serials, "null", 0);
   add(&c->netdevs, "user,id=n%d,restrict=on", 0);
+  add(&c->netdevs, "user,id=n%d,restrict=on", 1);
   add(&c->devices, "VGA,romfile=,addr=%d", 2);
   static const char *const devices[] = {"virtio-rng-pci",
                                         "virtio-net-pci,netdev=n0",
+                                        "e1000,netdev=n1",
                                         "ahci,id=sata",
                                         "ide-hd,drive=sd,bus=sata.0",
                                         "ide-cd,drive=sc,bus=sata.1",

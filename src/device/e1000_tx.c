@@ -1,0 +1,278 @@
+// Transmitting (3.3 to 3.5): the ring of transmit descriptors, checksums, cutting long packets into segments;
+// see e1000.h.
+//
+// A packet is gathered whole, then sent: as one frame, or as segments of MSS bytes, each with the header with
+// lengths, sequence number and checksums set right. A bounded amount of work is done in one event.
+#include <string.h>
+
+#include "device/e1000_int.h"
+
+#define DELAY_NS 2000u
+
+enum { DESC_PER_EVENT = 64, FRAMES_PER_EVENT = 64, MIN_FRAME = 60 };
+enum { CMD_EOP = 1, CMD_IC = 4, CMD_TSE = 4, CMD_RS = 8, CMD_DEXT = 0x20 };
+enum { TUCMD_TCP = 1, TUCMD_IP = 2 };
+enum { POPTS_IXSM = 1, POPTS_TXSM = 2 };
+enum { TX_DD = 1 };
+
+struct desc {
+  uint64_t addr;
+  uint32_t command; // length 19:0, type 23:20, command 31:24; of a legacy one: length 15:0, CSO 23:16
+  uint32_t status;  // status 7:0, POPTS 15:8; of a legacy one: CSS 15:8
+};
+_Static_assert(sizeof(struct desc) == 16, "transmit descriptor");
+
+static uint32_t get16(const uint8_t *p)
+{
+  return (uint32_t)p[0] << 8 | p[1];
+}
+
+static void put16(uint8_t *p, uint32_t v)
+{
+  p[0] = (uint8_t)(v >> 8);
+  p[1] = (uint8_t)v;
+}
+
+static uint32_t fold(uint32_t sum)
+{
+  while (sum >> 16)
+    sum = (sum & 0xffff) + (sum >> 16);
+  return sum;
+}
+
+// Stores at `at` the checksum of the bytes from `first` to `last` (0: to the end).
+static void insert_sum(uint8_t *p, uint32_t len, uint32_t first, uint32_t at, uint32_t last)
+{
+  uint32_t end = last && last < len ? last + 1 : len, sum = 0;
+  if (at + 2 > len || first >= end)
+    return;
+  for (uint32_t i = first; i + 1 < end; i += 2)
+    sum += get16(p + i);
+  if ((end - first) & 1)
+    sum += (uint32_t)p[end - 1] << 8;
+  put16(p + at, ~fold(sum));
+}
+
+static void send(struct e1000 *d, uint8_t *p, uint32_t len)
+{
+  const struct e1000_tx *t = &d->tx;
+  const struct e1000_context *c = &t->context;
+  if (t->extended) {
+    if (t->popts & POPTS_TXSM)
+      insert_sum(p, len, c->tucss, c->tucso, c->tucse);
+    if (t->popts & POPTS_IXSM)
+      insert_sum(p, len, c->ipcss, c->ipcso, c->ipcse);
+  } else if (t->insert) {
+    insert_sum(p, len, t->css, t->cso, 0);
+  }
+  e1000_count(d, R_TPT, 1);
+  e1000_count(d, R_GPTC, 1);
+  e1000_count(d, R_GOTCL, len);
+  netdev_send(d->net, p, len);
+}
+
+// ---- segments ------------------------------------------------------------------------------------------
+
+// Sets right what of a header differs from segment to segment (3.5.9).
+static void adapt(const struct e1000_tx *t, uint8_t *p, uint32_t len, bool last)
+{
+  const struct e1000_context *c = &t->context;
+  uint32_t ip = c->ipcss, tu = c->tucss;
+  if (ip + 6 <= len && (c->tucmd & TUCMD_IP)) {
+    put16(p + ip + 2, len - ip);
+    put16(p + ip + 4, get16(p + ip + 4) + t->segment_n);
+  } else if (ip + 6 <= len && len >= ip + 40) { // IP version 6
+    put16(p + ip + 4, len - ip - 40);
+  }
+  if (c->tucmd & TUCMD_TCP) {
+    if (tu + 14 <= len) {
+      uint32_t seq = (get16(p + tu + 4) << 16 | get16(p + tu + 6)) + t->cut;
+      put16(p + tu + 4, seq >> 16);
+      put16(p + tu + 6, seq);
+      if (!last)
+        p[tu + 13] &= (uint8_t)~0x09; // FIN, PSH
+    }
+  } else if (tu + 6 <= len) {
+    put16(p + tu + 4, len - tu);
+  }
+  // The field holds the sum of the pseudo header, without the length.
+  if (c->tucso + 2u <= len && tu < len)
+    put16(p + c->tucso, fold(get16(p + c->tucso) + (len - tu)));
+}
+
+// Sends the next segment. False: that was the last.
+static bool cut_one(struct e1000 *d)
+{
+  struct e1000_tx *t = &d->tx;
+  const struct e1000_context *c = &t->context;
+  uint8_t frame[NET_FRAME_MAX];
+  uint32_t payload = t->len - c->hdrlen, n = payload - t->cut;
+  n = n < c->mss ? n : c->mss;
+  bool last = t->cut + n == payload;
+  memcpy(frame, t->packet, c->hdrlen);
+  memcpy(frame + c->hdrlen, t->packet + c->hdrlen + t->cut, n);
+  adapt(t, frame, c->hdrlen + n, last);
+  send(d, frame, c->hdrlen + n);
+  t->cut += n;
+  t->segment_n++;
+  return !last;
+}
+
+static bool can_cut(const struct e1000_tx *t)
+{
+  const struct e1000_context *c = &t->context;
+  return c->mss && c->hdrlen >= NET_FRAME_MIN && t->len > c->hdrlen && c->hdrlen + c->mss <= NET_FRAME_MAX;
+}
+
+static void next_packet(struct e1000_tx *t)
+{
+  t->len = t->cut = 0;
+  t->segment_n = 0;
+  t->extended = t->segment = t->too_long = t->insert = t->cutting = false;
+}
+
+// All of a packet is there.
+static void packet(struct e1000 *d)
+{
+  struct e1000_tx *t = &d->tx;
+  if (!t->too_long && t->segment && can_cut(t)) {
+    t->cutting = true;
+    return;
+  }
+  if (!t->too_long && !t->segment && t->len >= NET_FRAME_MIN && t->len <= NET_FRAME_MAX) {
+    if (t->len < MIN_FRAME) {
+      memset(t->packet + t->len, 0, MIN_FRAME - t->len);
+      t->len = MIN_FRAME;
+    }
+    send(d, t->packet, t->len);
+  }
+  next_packet(t);
+}
+
+// ---- descriptors ---------------------------------------------------------------------------------------
+
+static void context(struct e1000 *d, const struct desc *s)
+{
+  uint32_t ip = (uint32_t)s->addr, tu = (uint32_t)(s->addr >> 32);
+  d->tx.context = (struct e1000_context){.ipcss = (uint8_t)ip,
+                                         .ipcso = (uint8_t)(ip >> 8),
+                                         .ipcse = (uint16_t)(ip >> 16),
+                                         .tucss = (uint8_t)tu,
+                                         .tucso = (uint8_t)(tu >> 8),
+                                         .tucse = (uint16_t)(tu >> 16),
+                                         .tucmd = (uint8_t)(s->command >> 24),
+                                         .hdrlen = (uint8_t)(s->status >> 8),
+                                         .mss = (uint16_t)(s->status >> 16)};
+}
+
+static bool gather(struct e1000 *d, uint64_t addr, uint32_t len)
+{
+  struct e1000_tx *t = &d->tx;
+  if (len > E1000_PACKET - t->len) {
+    t->too_long = true;
+    return true;
+  }
+  if (len && !e1000_read_mem(d, addr, t->packet + t->len, len))
+    return false;
+  t->len += len;
+  return true;
+}
+
+// False: memory was refused.
+static bool data(struct e1000 *d, const struct desc *s)
+{
+  struct e1000_tx *t = &d->tx;
+  uint8_t cmd = (uint8_t)(s->command >> 24);
+  if (cmd & CMD_DEXT) {
+    if (t->len == 0) { // the first one says what is to be done
+      t->extended = true;
+      t->popts = (uint8_t)(s->status >> 8);
+      t->segment = cmd & CMD_TSE;
+    }
+    if (!gather(d, s->addr, s->command & 0xfffff))
+      return false;
+  } else {
+    if (!gather(d, s->addr, s->command & 0xffff))
+      return false;
+    if (cmd & CMD_IC) {
+      t->insert = true;
+      t->cso = (uint8_t)(s->command >> 16);
+      t->css = (uint8_t)(s->status >> 8);
+    }
+  }
+  if (cmd & CMD_EOP)
+    packet(d);
+  return true;
+}
+
+// Takes one descriptor. False: there is none, or the ring has come to a stop.
+static bool take(struct e1000 *d, uint32_t *cause)
+{
+  struct e1000_ring r;
+  struct desc s;
+  if (!e1000_ring(d, R_TDBAL, &r) || r.head == r.tail)
+    return false;
+  uint64_t at = r.base + 16u * r.head;
+  bool ok = e1000_read_mem(d, at, &s, sizeof s);
+  uint8_t cmd = (uint8_t)(s.command >> 24);
+  if (ok && (cmd & CMD_DEXT) && !(s.command & 0xf00000))
+    context(d, &s);
+  else
+    ok = ok && data(d, &s);
+  if (ok && (cmd & CMD_RS)) {
+    uint8_t status = (uint8_t)(s.status | TX_DD);
+    ok = e1000_write_mem(d, at + 12, &status, 1);
+    *cause |= ICR_TXDW;
+  }
+  if (!ok) {
+    d->tx.broken = true;
+    return false;
+  }
+  r.head = (r.head + 1) % r.entries;
+  *e1000_reg(d, R_TDH) = r.head;
+  if (r.head == r.tail)
+    *cause |= ICR_TXQE;
+  return true;
+}
+
+void e1000_tx_fire(void *arg)
+{
+  struct e1000 *d = arg;
+  struct e1000_tx *t = &d->tx;
+  uint32_t cause = 0;
+  bool more = true;
+  for (unsigned descs = 0, frames = 0; more && descs < DESC_PER_EVENT && frames < FRAMES_PER_EVENT;) {
+    if (!(e1000_get(d, R_TCTL) & TCTL_EN) || t->broken) {
+      more = false;
+    } else if (!netdev_can_send(d->net)) {
+      t->waits = true;
+      more = false;
+    } else if (t->cutting) {
+      if (!cut_one(d))
+        next_packet(t);
+      frames++;
+    } else {
+      more = take(d, &cause);
+      descs++;
+    }
+  }
+  if (cause)
+    e1000_cause(d, cause);
+  if (more)
+    timer_set(&t->timer, clock_now(t->timer.clock) + DELAY_NS);
+}
+
+void e1000_tx_start(struct e1000 *d)
+{
+  struct e1000_tx *t = &d->tx;
+  if ((e1000_get(d, R_TCTL) & TCTL_EN) && !t->waits && !timer_armed(&t->timer))
+    timer_set(&t->timer, clock_now(t->timer.clock) + DELAY_NS);
+}
+
+void e1000_tx_reset(struct e1000 *d)
+{
+  timer_cancel(&d->tx.timer);
+  next_packet(&d->tx);
+  d->tx.context = (struct e1000_context){0};
+  d->tx.waits = d->tx.broken = false;
+}
