@@ -13,8 +13,8 @@
 
 #define STORE_SETS  512u
 #define STORE_WAYS  4u
-#define ASID_SLOTS  4096u // ASIDs that share a slot are flushed together
-#define PCID_SLOTS  4096u
+#define ASID_SLOTS  65536u     // one for each ASID
+#define PCID_SLOTS  (1u << 20) // PCIDs that share a slot are flushed together
 #define NEST_SETS   512u
 #define NEST_WAYS   4u
 #define FRACTURES   4096u // bits of a filter
@@ -134,9 +134,10 @@ static inline unsigned tlb_order(unsigned shift)
 {
   return shift == 12 ? 0 : shift == 21 ? 1 : shift == 22 ? 2 : 3;
 }
+// No two for up to 256 ASIDs, nor for the PCID 0 of any.
 static inline unsigned tlb_pcid_slot(uint16_t asid, uint16_t pcid)
 {
-  return (pcid + asid * 61u) & (PCID_SLOTS - 1);
+  return ((asid << 12) + pcid + (asid >> 8) * 61u) & (PCID_SLOTS - 1);
 }
 static inline uint16_t tlb_entry_asid(const struct tlb_entry *e)
 {
