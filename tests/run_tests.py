@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "boot"))
 import boots  # noqa: E402
 import boots_io  # noqa: E402
 import boots_nodes  # noqa: E402
+import boots_tpm  # noqa: E402
 import boots_vmm  # noqa: E402
 import guest  # noqa: E402
 
@@ -48,7 +49,7 @@ def boot_tests(build):
         finally:
             shutil.rmtree(ctx.tmp, ignore_errors=True)
 
-    for module in (boots, boots_io, boots_nodes, boots_vmm):
+    for module in (boots, boots_io, boots_nodes, boots_tpm, boots_vmm):
         for name, test in inspect.getmembers(module, inspect.isfunction):
             if not name.startswith("_") and test.__module__ == module.__name__:
                 yield "boot/" + name, lambda test=test: run(test)

@@ -187,6 +187,38 @@ def io_initramfs(dirname, init="init-io"):
     return path
 
 
+def libraries(program):
+    """The shared libraries of a program of this system, by where they go in an initramfs."""
+    out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    return [(("lib64/" if "ld-linux" in word else "lib/") + os.path.basename(word), word)
+            for word in out.split() if word.startswith("/")]
+
+
+def tpm_tools():
+    """tpm2-tools with its libraries and the transport to the kernel's device."""
+    program = shutil.which("tpm2")
+    tcti = glob.glob("/usr/lib/*/libtss2-tcti-device.so.0")
+    if not program or not tcti:
+        raise Missing("tpm2 is missing; install tpm2-tools and libtss2-tcti-device0")
+    return [("bin/tpm2", program), ("lib/libtss2-tcti-device.so.0", tcti[0])] + libraries(program) + libraries(tcti[0])
+
+
+def tpm_initramfs(dirname, tools=False):
+    """busybox and the script init-tpm; with tools Debian's tpm2-tools."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, f"tpm{'-tools' if tools else ''}.cpio")
+    if newer(path, [os.path.join(HERE, "init-tpm"), __file__]):
+        return path
+    c = archive(dirname, "init-tpm")
+    for d in ("lib", "lib64"):
+        c.add(d, stat.S_IFDIR | 0o755)
+    for name, file in dict(tpm_tools() if tools else []).items():
+        c.add(name, stat.S_IFREG | 0o755, read(file))
+    with open(path, "wb") as f:
+        f.write(c.finish())
+    return path
+
+
 def kvmclient(dirname):
     """The client of KVM, linked statically."""
     path = os.path.join(dirname, "kvmclient")
@@ -220,11 +252,7 @@ def qemu_files():
     program = shutil.which("qemu-system-x86_64")
     if not program:
         raise Missing("qemu-system-x86_64 is missing; install qemu-system-x86")
-    out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-    files = [("bin/qemu-system-x86_64", program)]
-    for word in out.split():
-        if word.startswith("/"):
-            files.append((("lib64/" if "ld-linux" in word else "lib/") + os.path.basename(word), word))
+    files = [("bin/qemu-system-x86_64", program)] + libraries(program)
     for name in ("bios-256k.bin", "linuxboot_dma.bin", "pvh.bin", "kvmvapic.bin"):
         at = [p for p in ("/usr/share/qemu/" + name, "/usr/share/seabios/" + name) if os.path.exists(p)]
         if not at:
