@@ -66,8 +66,8 @@ static void pace(struct machine *m)
 }
 
 // What the engine may do with idle time. A guest that waits at its prompt skips from one tick of its clock to
-// the next for ever, and a core of the host with it; so when somebody is there to end that, idle time that goes
-// on takes as long as it says, in poll(). The guest cannot tell: its clock jumps in any case.
+// the next for ever, and a core of the host with it; so when somebody is there to end that, idle time that
+// goes on takes as long as it says, in poll(). The guest cannot tell: its clock jumps in any case.
 static void set_pace(struct machine *m)
 {
   bool network = netdevs_running(&m->netdevs);
