@@ -5,6 +5,7 @@
 #include "host/acpi.h"
 #include "host/boot.h"
 #include "host/cpu.h"
+#include "host/dev.h"
 #include "host/lapic.h"
 #include "host/memory.h"
 #include "host/paging.h"
@@ -68,11 +69,13 @@ void main(uint32_t magic, uint32_t info)
   cpu_start_others();
   print("vmm: %u CPUs, %u nodes, TSC %lu MHz, %s paging, %u ASIDs\n", cpu_count, acpi.node_count,
         tsc_hz() / 1000000, svm_features.npt ? "nested and shadow" : "shadow", svm_features.asids);
-  show_memory();
   if (serial_present(COM2))
     serial_init(COM2);
   route_serial();
   read_config();
+  if (config.dev)
+    dev_init();
+  show_memory();
   load_modules(&boot);
   for (unsigned i = 0; i < config.count; i++)
     if (config.guest[i].bad)

@@ -35,11 +35,22 @@ uint64_t guest_table(struct guest *g)
 
 static const char *make_memory(struct guest *g)
 {
-  uint64_t size = g->config->memory;
-  uint64_t hpa = memory_alloc(g->node, size, LARGE, 0, false);
+  uint64_t size = g->config->memory, hpa = 0;
+  if (g->config->device_count) // devices know real addresses only; drivers of some know only 32 bits
+    hpa = memory_alloc(g->node, size, LARGE, 4 * GB, true);
+  if (!hpa)
+    hpa = memory_alloc(g->node, size, LARGE, 0, false);
   if (!hpa)
     return "there is not enough memory";
-  g->slot[g->slots++] = (struct slot){0, size, hpa};
+  if (g->config->device_count) {
+    uint64_t low = memory_alloc(g->node, MB, PAGE_SIZE, 0, false);
+    g->slot[g->slots++] = (struct slot){0, low ? MB : 0, low};
+    g->slot[g->slots++] = (struct slot){hpa, size, hpa};
+    if (!low)
+      return "there is not enough memory";
+  } else {
+    g->slot[g->slots++] = (struct slot){0, size, hpa};
+  }
   if (g->config->shadow)
     return NULL;
   g->tables_size = (TABLES + (size >> 30)) * PAGE_SIZE;

@@ -67,7 +67,9 @@ struct guest {
   struct vcpu *volatile culprit; // the virtual CPU that stopped it; its registers are still to be shown
   unsigned node;
   struct lock guard;
-  struct slot slot[GUEST_SLOTS]; // memory
+  // Memory: at 0; or, with devices, 1 MB at 0 for the start and the rest where it really is, for the DEV does
+  // not translate.
+  struct slot slot[GUEST_SLOTS];
   unsigned slots;
   uint64_t n_cr3; // nested tables, 0 with shadow paging
   uint64_t tables, tables_size, tables_used;

@@ -2,6 +2,7 @@
 // (vmlinux) by the 64-bit entry.
 #include "guest/load.h"
 
+#include "host/paging.h"
 #include "svm/vcpu.h"
 
 enum {
@@ -21,6 +22,7 @@ enum {
   E820_COUNT = 0x1e8,
   E820_TABLE = 0x2d0,
   ACPI_RSDP = 0x70,
+  EXT_RAMDISK_IMAGE = 0xc0,
   OUR_TYPE = 0xff
 };
 
@@ -79,6 +81,7 @@ static const char *zero_page(struct guest *g, uint8_t *zero, const struct image 
     return "its initrd does not fit into its memory";
   put32(zero + RAMDISK_IMAGE, (uint32_t)at);
   put32(zero + RAMDISK_SIZE, (uint32_t)initrd->size);
+  put32(zero + EXT_RAMDISK_IMAGE, (uint32_t)(at >> 32));
   return NULL;
 }
 
@@ -105,12 +108,14 @@ static const char *load_packed(struct guest *g, const struct image *kernel, cons
   return wrong;
 }
 
-// Page tables for the 64-bit entry: the first 4 GB at their own addresses.
+// Page tables for the 64-bit entry: addresses as they are, 4 GB, or 512 where there are pages of 1 GB.
 static void identity(struct guest *g)
 {
   uint64_t *table = guest_ptr(g, LOW_TABLES, 6 * PAGE_SIZE);
   memset(table, 0, 6 * PAGE_SIZE);
   table[0] = (LOW_TABLES + PAGE_SIZE) | PTE_P | PTE_W;
+  for (uint64_t i = 4; i < 512 && paging_has_1gb(); i++)
+    table[512 + i] = i * GB | PTE_PS | PTE_P | PTE_W;
   for (unsigned i = 0; i < 4; i++)
     table[512 + i] = (LOW_TABLES + (2 + i) * PAGE_SIZE) | PTE_P | PTE_W;
   for (uint64_t i = 0; i < 2048; i++)
@@ -120,14 +125,16 @@ static void identity(struct guest *g)
 static const char *load_unpacked(struct guest *g, const struct image *kernel, const struct image *initrd)
 {
   struct elf e;
-  if (!load_elf(g, kernel, &e))
+  const struct slot *s = &g->slot[g->slots - 1];
+  if (!load_elf(g, kernel, &e,
+                s->gpa)) // it stands as high above the beginning of memory as it wants; it finds out
     return "its kernel does not fit into its memory";
   uint8_t *zero = guest_ptr(g, LOW_INFO, 4096);
   memset(zero, 0, 4096);
   memcpy(zero + MAGIC, "HdrS", 4);
   zero[0x206] = 0x0f, zero[0x207] = 2; // protocol 2.15
   zero[LOADFLAGS] = 1;
-  const char *wrong = zero_page(g, zero, initrd, 0x80000000);
+  const char *wrong = zero_page(g, zero, initrd, UINT64_MAX);
   identity(g);
   vcpu_long_mode(g->vcpu[0], e.entry, LOW_TABLES);
   g->vcpu[0]->reg[RSI] = LOW_INFO;

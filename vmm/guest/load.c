@@ -37,7 +37,7 @@ static uint64_t get(const uint8_t *p, unsigned n)
   return v;
 }
 
-bool load_elf(struct guest *g, const struct image *i, struct elf *e)
+bool load_elf(struct guest *g, const struct image *i, struct elf *e, uint64_t shift)
 {
   enum { PT_LOAD = 1 };
   const uint8_t *p = i->data;
@@ -46,8 +46,7 @@ bool load_elf(struct guest *g, const struct image *i, struct elf *e)
   bool wide = e->wide = p[4] == 2;
   uint64_t at = wide ? get(p + 32, 8) : get(p + 28, 4);
   unsigned size = (unsigned)get(p + (wide ? 54 : 42), 2), n = (unsigned)get(p + (wide ? 56 : 44), 2);
-  e->entry = wide ? get(p + 24, 8) : get(p + 24, 4);
-  uint64_t virtual_entry = e->entry;
+  uint64_t entry = e->entry = wide ? get(p + 24, 8) : get(p + 24, 4);
   for (; n--; at += size) {
     if (at > i->size || i->size - at < (wide ? 56 : 32))
       return false;
@@ -55,15 +54,18 @@ bool load_elf(struct guest *g, const struct image *i, struct elf *e)
     if (get(h, 4) != PT_LOAD)
       continue;
     uint64_t offset = wide ? get(h + 8, 8) : get(h + 4, 4), va = wide ? get(h + 16, 8) : get(h + 8, 4);
-    uint64_t pa = wide ? get(h + 24, 8) : get(h + 12, 4), in_file = wide ? get(h + 32, 8) : get(h + 16, 4);
+    uint64_t pa = shift + (wide ? get(h + 24, 8) : get(h + 12, 4)),
+             in_file = wide ? get(h + 32, 8) : get(h + 16, 4);
     uint64_t in_memory = wide ? get(h + 40, 8) : get(h + 20, 4);
     uint8_t *to = guest_ptr(g, pa, in_memory);
     if (!to || in_file > in_memory || offset > i->size || in_file > i->size - offset)
       return false;
     memcpy(to, p + offset, in_file);
     memset(to + in_file, 0, in_memory - in_file);
-    if (virtual_entry >= va && virtual_entry < va + in_memory)
-      e->entry = virtual_entry - va + pa;
+    if (entry >= va && entry - va < in_memory)
+      e->entry = entry - va + pa;
+    else if (entry >= pa - shift && entry - (pa - shift) < in_memory) // as Linux's: physical
+      e->entry = entry + shift;
   }
   return true;
 }

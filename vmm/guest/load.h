@@ -33,7 +33,8 @@ bool load_find(const char *name, struct image *i);
 void load_modules(const struct boot *b);
 // Copies into the guest's memory; false if it does not fit.
 bool load_copy(struct guest *g, uint64_t gpa, const void *data, uint64_t size);
-bool load_elf(struct guest *g, const struct image *i, struct elf *e);
+// `shift`: added to the addresses that it asks for.
+bool load_elf(struct guest *g, const struct image *i, struct elf *e, uint64_t shift);
 // The guest's memory as E820 says it; returns the number of entries.
 struct e820 {
   uint64_t base, size;

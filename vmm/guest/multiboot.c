@@ -48,7 +48,7 @@ const char *multiboot_load(struct guest *g, const struct image *kernel, const st
 {
   const uint32_t *h = header(kernel);
   struct elf e = {0};
-  bool loaded = h[1] & ADDRESSES ? by_addresses(g, kernel, h, &e.entry) : load_elf(g, kernel, &e);
+  bool loaded = h[1] & ADDRESSES ? by_addresses(g, kernel, h, &e.entry) : load_elf(g, kernel, &e, 0);
   if (!loaded)
     return "its multiboot image does not fit into its memory";
   uint32_t *info = guest_ptr(g, LOW_INFO, 4096);

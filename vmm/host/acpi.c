@@ -149,8 +149,16 @@ static void fadt(struct acpi *a, const uint8_t *p)
     find_s5(a, dsdt + 36, dsdt + get32(dsdt + 4));
 }
 
+static const struct acpi *the;
+
+const struct acpi *acpi_get(void)
+{
+  return the;
+}
+
 void acpi_read(struct acpi *a, uint64_t given)
 {
+  the = a;
   a->node_count = 1;
   a->s5 = 0xffff;
   for (unsigned i = 0; i < 16; i++)

@@ -30,6 +30,7 @@ struct acpi {
 
 // rsdp: 0 if the loader did not tell; then it is searched where a BIOS puts it.
 void acpi_read(struct acpi *a, uint64_t rsdp);
+const struct acpi *acpi_get(void);
 // Node of an address by the SRAT; 0 without one.
 unsigned acpi_node_of(const struct acpi *a, uint64_t pa);
 // S5. Returns if the tables do not say how.

@@ -2,10 +2,25 @@
 #include "svm/sched.h"
 
 #include "guest/console.h"
+#include "host/dev.h"
 #include "host/lapic.h"
 #include "svm/vcpu.h"
 
-enum { SLICE_MS = 5 };
+enum { SLICE_MS = 5, WATCH_MS = 10 };
+
+// While guests have devices, the first CPU looks every now and then whether the DEV refused something: it
+// tells nobody by itself.
+static uint64_t watch_at = UINT64_MAX;
+
+static void watch(void)
+{
+  if (!assign_any() || !dev_on())
+    watch_at = UINT64_MAX;
+  else if (watch_at == UINT64_MAX || rdtsc() >= watch_at) {
+    assign_watch();
+    watch_at = rdtsc() + tsc_hz() / 1000 * WATCH_MS;
+  }
+}
 
 void sched_add(struct vcpu *v)
 {
@@ -72,6 +87,8 @@ static struct vcpu *pick(struct cpu *c)
 
 static void set_timer(struct cpu *c, uint64_t at)
 {
+  if (c->id == 0 && watch_at < at)
+    at = watch_at;
   if (at == c->timer_at)
     return;
   c->timer_at = at;
@@ -102,7 +119,7 @@ static void slice(struct cpu *c, struct vcpu *v)
     uint64_t deadline = vcpu_deadline(v);
     set_timer(c, deadline < end ? deadline : end);
     vcpu_run(v);
-    if (c->id == 0 && console_work())
+    if (c->id == 0 && (console_work() || rdtsc() >= watch_at))
       break;
     if (rdtsc() >= end || (!shared && c->vcpus->next))
       break;
@@ -115,6 +132,7 @@ void sched_run(struct cpu *c, bool ends)
 {
   for (;;) {
     if (c->id == 0) {
+      watch();
       guest_attend();
       if (ends && !guest_any())
         return;

@@ -101,7 +101,7 @@ void shadow_drop(struct vcpu *v, uint64_t linear)
 // page that is not dirty is not writable, so that the first write comes here and D is set; and a page that
 // privilege 0 writes against its rights because CR0.WP is 0 belongs to privilege 0 alone, until privilege 3
 // asks for it.
-static void enter(struct vcpu *v, uint64_t linear, uint32_t access, const struct walk *w)
+static void enter(struct vcpu *v, uint64_t linear, uint32_t access, const struct walk *w, uint64_t real)
 {
   uint64_t offset = w->gpa & (LARGE - 1), large_gpa = w->gpa - offset;
   const uint8_t *whole = w->shift > 12 ? guest_ptr(v->guest, large_gpa, LARGE) : NULL;
@@ -116,8 +116,7 @@ static void enter(struct vcpu *v, uint64_t linear, uint32_t access, const struct
   rights |= against || (w->w && w->dirty) ? PTE_W : 0;
   rights |= w->u && !against ? PTE_U : 0;
   uint64_t old = *e;
-  *e = rights |
-       (large ? addr(whole) | PTE_PS : addr(guest_ptr(v->guest, ALIGN_DOWN(w->gpa, PAGE_SIZE), PAGE_SIZE)));
+  *e = rights | (large ? addr(whole) | PTE_PS : real);
   if (old & PTE_P)
     invalidate(v, linear);
   if (w->shift > (large ? 21u : 12u) && w->shift < 32) {
@@ -137,9 +136,11 @@ void shadow_fault(struct vcpu *v, uint64_t linear, uint32_t error)
     vcpu_page_fault(v, linear, w.error);
     return;
   }
-  if (guest_ptr(v->guest, ALIGN_DOWN(w.gpa, PAGE_SIZE), PAGE_SIZE)) {
-    enter(v, linear, access, &w);
-    return;
-  }
-  mmio_access(v, w.gpa, access);
+  uint64_t page = ALIGN_DOWN(w.gpa, PAGE_SIZE), real = addr(guest_ptr(v->guest, page, PAGE_SIZE));
+  if (!real && assign_memory(v->guest, page))
+    real = page | PTE_PCD;
+  if (real)
+    enter(v, linear, access, &w, real);
+  else
+    mmio_access(v, w.gpa, access);
 }

@@ -73,7 +73,6 @@ static void end(struct guest *g, unsigned chip, unsigned line)
 {
   struct vpic_chip *c = &g->pic.chip[chip];
   c->isr &= (uint8_t) ~(1 << line);
-  assign_eoi(g, chip * 8 + line);
   if (c->lines & c->elcr & 1 << line)
     c->irr |= (uint8_t)(1 << line);
 }
