@@ -217,9 +217,11 @@ static bool network(struct opts *o, struct in_addr *net, struct in_addr *mask, s
     a[n] = 0;
     ok = inet_pton(AF_INET, a, net) == 1;
   }
+  if (!ok)
+    return err_set(e, "%s: net=%s is not ADDRESS/BITS with 8 to 28 bits", o->option, text);
   mask->s_addr = htonl(~((UINT32_C(1) << (32 - bits)) - 1));
   net->s_addr &= mask->s_addr;
-  return ok || err_set(e, "%s: net=%s is not ADDRESS/BITS with 8 to 28 bits", o->option, text);
+  return true;
 }
 
 static bool in_network(const SlirpConfig *c, struct in_addr a)
