@@ -125,6 +125,12 @@ static uint64_t hash_cpu(uint64_t h, const struct cpu *c)
                           c->nmi_blocked,
                           c->gif,
                           c->guest,
+                          c->vm_cr,
+                          c->vm_hsave_pa,
+                          c->in_smm,
+                          c->smm_base,
+                          c->smm_addr,
+                          c->smm_mask,
                           c->instructions};
   h = mix_bytes(h, one, sizeof one);
   h = mix_bytes(h, c->dr, sizeof c->dr);
