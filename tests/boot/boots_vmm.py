@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import boots
+import boots_io
 import guest
 
 QUIET = "append = console=ttyS0 quiet\n"
@@ -249,14 +250,72 @@ def the_keys_switch_stop_reset_and_destroy_guests(ctx):
         assert c.p.wait(20) == 0
 
 
-def the_hypervisor_boots_linux_under_qemu(ctx):
+def _qemu(ctx, args):
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu:
         raise guest.Missing("qemu-system-x86_64 is not there: apt-get install qemu-system-x86")
-    modules, config = _linux(ctx)
     inner = boots.Context(os.path.dirname(ctx.program), ctx.factor)
-    inner.program, inner.tmp = qemu, ctx.tmp
-    args = _args(ctx, _guest("linux", 0, "256M", config), modules, ["-accel", "tcg", "-smp", "2"])
+    inner.program = qemu
     args[args.index("max")] = "EPYC,+svm"
-    r = boots._run(inner, args + ["-nographic", "-no-reboot"], 180)
+    return boots._run(inner, args + ["-nographic", "-no-reboot"], 180)
+
+
+def the_hypervisor_boots_linux_under_qemu(ctx):
+    modules, config = _linux(ctx)
+    r = _qemu(ctx, _args(ctx, _guest("linux", 0, "256M", config), modules, ["-accel", "tcg", "-smp", "2"]))
     _linux_ran(r, "linux")
+
+
+def _break_out(ctx, config, rogue, paging):
+    """A neighbour on node 0, and a guest on node 1 whose device writes to what `rogue` says."""
+    modules = [_image(ctx, "rogue")[:-4], _image(ctx, "neighbour")[:-4]]
+    return _run(ctx, _guest("neighbour", 0, "16M", "kernel = neighbour") +
+                _guest("rogue", 1, "16M", f"kernel = rogue\ndevices = 20:03.0\nappend = {rogue}\npaging = {paging}\n{config}"),
+                modules, ["-m", "512M", "-smp", "2,nodes=2", "-device", "pacifica-dma,node=1"], seconds=60)
+
+
+def a_device_that_breaks_out_is_refused_by_the_dev_and_its_guest_is_stopped(ctx):
+    for paging in ("nested", "shadow"):
+        r = _break_out(ctx, "", "to=20000000", paging)
+        r.line(r"rogue\| rogue: reaches its own memory")
+        r.line(r"guest rogue stopped: its device 20:03.0 was refused a write at 800 by the DEV of node 1")
+        r.line(r"neighbour\| neighbour: as it was")
+        r.line("guest neighbour stopped: powered off")
+    where = int(r.line(r"neighbour: running, .* MB at [0-9a-f]+").split()[-1], 16)
+    r = _break_out(ctx, "dev = off", f"from={where + 0x600000:x} to={where + 0x602000:x}", "nested")
+    r.line(r"rogue\| rogue: written 00000002 refused 00000000")
+    r.line(r"neighbour\| neighbour: overwritten at 00600800")
+    r = _break_out(ctx, "", f"from={where + 0x600000:x} to={where + 0x602000:x}", "nested")
+    r.line(r"neighbour\| neighbour: as it was")
+
+
+def a_guest_without_a_dev_gets_its_device_only_if_told_so(ctx):
+    # QEMU's machine has none.
+    for config, started in (("", False), ("dev = off\n", True)):
+        args = _args(ctx, _guest("g", 0, "16M", f"{config}boot = triple.img\ndevices = 00:06.0"), [_image(ctx, "triple")],
+                     ["-accel", "tcg", "-device", "virtio-rng-pci,addr=6"])
+        r = _qemu(ctx, args)
+        r.line("g: running" if started else "guest g .* is not started: this machine has no DEV")
+
+
+def two_linux_guests_have_a_disk_and_a_network_card_each_on_a_node_of_its_own(ctx):
+    kernel, initrd = guest.elf_kernel(ctx.guest), guest.io_initramfs(ctx.guest, "init-nodes")
+    extra, config = ["-smp", "2,nodes=2", "-m", "1G"], ""
+    with boots_io._http() as port:
+        for n, paging in ((0, "nested"), (1, "shadow")):
+            disk = ctx.path(f"disk{n}")
+            with open(disk, "wb") as f:
+                f.write(b"disk of node %3d" % n)
+                f.truncate(2 << 20)
+            extra += ["-drive", f"file={disk},format=raw,if=none,id=d{n}", "-device", f"virtio-blk-pci,drive=d{n},node={n},addr=6",
+                      "-netdev", f"user,id=n{n}", "-device", f"virtio-net-pci,netdev=n{n},node={n},addr=7"]
+            bus = 0x20 * n
+            config += _guest(f"linux{n}", n, "256M", f"kernel = {os.path.basename(kernel)}\ninitrd = {os.path.basename(initrd)}\n"
+                             f"append = console=ttyS0 quiet net=10.0.2.2:{port}\npaging = {paging}\n"
+                             f"devices = {bus:02x}:06.0,{bus:02x}:07.0")
+        r = _run(ctx, config, [kernel, initrd], extra, seconds=240)
+    for n in range(2):
+        r.line(rf"linux{n}: running, cpu {n}, .* on node {n}, .*, devices")
+        r.line(rf"linux{n}\| guest: disk on node -?\d+ says disk of node +{n}, wrote and read right")
+        r.line(rf"linux{n}\| guest: network on node -?\d+ fetched {boots_io._digest(boots_io.FILE)}")
+        r.line(f"guest linux{n} stopped: powered off")

@@ -11,9 +11,10 @@ void guest_show(const struct guest *g)
   char text[64] = "", *p = text;
   for (unsigned i = 0; i < g->vcpu_count; i++)
     p += format_text(p, (size_t)(text + sizeof text - p), i ? ",%u" : "%u", g->vcpu[i]->cpu->id);
-  print("vmm: %u %s: %s%s%s, cpu %s, %lu MB on node %u, %s paging, %s%s\n", g->number, g->name,
+  print("vmm: %u %s: %s%s%s, cpu %s, %lu MB at %lx on node %u, %s paging, %s%s\n", g->number, g->name,
         states[g->state], g->state == GUEST_STOPPED ? ": " : "", g->state == GUEST_STOPPED ? g->reason : "",
-        text, g->config->memory / MB, g->node, g->config->shadow ? "shadow" : "nested",
+        text, g->config->memory / MB, g->slot[g->slots - 1].hpa, g->node,
+        g->config->shadow ? "shadow" : "nested",
         g->config->asid ? "tagged TLB" : "TLB flushed at each switch", g->assign.count ? ", devices" : "");
 }
 
