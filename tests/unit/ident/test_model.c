@@ -158,7 +158,7 @@ static void family10h_is_what_that_family_was(void **state)
   assert_int_equal(reg(b, 0, 1, 0, 3), 0x078bfbff);
   assert_int_equal(reg(b, 0, 7, 0, 1), 0); // beyond the last leaf
   assert_int_equal(reg(b, 0, 0x80000000, 0, 0), 0x8000001b);
-  assert_int_equal(reg(b, 0, 0x80000001, 0, 2), 0x3fd); // without CmpLegacy: one core
+  assert_int_equal(reg(b, 0, 0x80000001, 0, 2), 0x13fd); // without CmpLegacy: one core
   assert_int_equal(reg(b, 0, 0x80000001, 0, 3), 0x2fd3fbff);
   assert_int_equal(reg(b, 0, 0x80000008, 0, 0), 0x3030);
   assert_int_equal(reg(b, 0, 0x80000006, 0, 3), 12 << 18 | 0xb140);
