@@ -64,7 +64,7 @@ static const struct catalog_prop blk_props[] = {
 
 static const struct catalog_prop dma_props[] = {
     {"functions", "number", "PCI functions, 1 to 8, each a requester with registers of its own (1)"},
-    {"unit", "number", "HyperTransport unit ID of its requests, 0 to 31 (that of its bus)"},
+    {"unit", "number", "HyperTransport unit ID of its requests, 0 to 31 (its slot)"},
     PCI_PROPS,
     {NULL},
 };

@@ -199,6 +199,7 @@ static void pio_commands_move_their_data_too(void **state)
   go(&f, 1);
   assert_int_equal(get(&f, CI), 0);
   assert_int_equal(get(&f, IS), PSS);
+  assert_int_equal(word(&f, FIS + 0x20) & 0xffff, 0x605f); // PIO setup, to the host, with interrupt
   assert_int_equal(word(&f, DATA + 2 * 60), 8192);
   assert_int_equal(word(&f, DATA + 2 * 76) & 0xffff, 6); // serial, no queuing
   fis(&f, 0, 0x20, 7, 3, 0);                             // READ SECTORS
@@ -243,6 +244,8 @@ static void packets_reach_a_cd(void **state)
       set(&f, CMD, 0x11);
     }
     assert_int_equal(get(&f, CI), 0);
+    if (dma)
+      assert_int_equal(word(&f, FIS + 0x20) & 0xffff, 0x005f);
     if (dma) // the packet itself is not announced: a driver would take it for the end
       assert_int_equal(get(&f, IS), DHRS);
     set(&f, IS, ~0u);
@@ -266,6 +269,8 @@ static void an_error_stops_the_port_until_st_is_cleared(void **state)
   go(&f, 3);
   assert_int_equal(get(&f, CI), 3);
   assert_true(get(&f, IS) & TFES);
+  go(&f, 2);
+  assert_int_equal(word(&f, DATA), 0);
   assert_int_equal(get(&f, TFD) & 1, 1);
   set(&f, CMD, 0x10);
   assert_int_equal(get(&f, CI), 0);
@@ -333,6 +338,15 @@ static void descriptors_that_are_too_short_end_the_command(void **state)
   assert_true(get(&f, IS) & TFES);
   assert_int_equal(word(&f, DATA), 1);
   assert_int_equal(word(&f, DATA + 512), 0);
+  set(&f, CMD, 0x10);
+  set(&f, IS, ~0u);
+  set(&f, CMD, 0x11);
+  fis(&f, 0, 0xec, 0, 0, 0); // by PIO
+  prd(&f, 0, 0, DATA, 256);
+  go(&f, 1);
+  assert_int_equal(get(&f, CI), 1);
+  assert_true(get(&f, IS) & OFS);
+  assert_true(get(&f, IS) & TFES);
   stop(&f);
 }
 

@@ -419,6 +419,10 @@ static void refused_memory_stops_a_ring_until_the_chip_is_reset(void **state)
   assert_int_equal(get(&f, TD + 0x10), 0);
   assert_int_equal(*bed_mem(&f.bed, TXRING + 12) & 1, 0);
   assert_int_equal(get(&f, ICR) & TXDW, 0);
+  uint64_t there = BUF;
+  memcpy(bed_mem(&f.bed, TXRING), &there, 8);
+  go(&f); // what was wrong is right now, but the ring stands still
+  assert_int_equal(f.nb.frames, 0);
   uint64_t none = NOWHERE;
   memcpy(bed_mem(&f.bed, RXRING), &none, 8);
   feed(&f, ME, 60);

@@ -221,7 +221,9 @@ static void a_request_to_its_own_registers_changes_nothing(void **state)
   struct fixture f;
   open(&f, "x");
   set(&f, PDMA_PATTERN, 0x01010101);
+  run(&f, PDMA_FILL | PDMA_IRQ, 0, 0x1000, 4);
   uint32_t s = run(&f, PDMA_FILL, 0, BAR, 0x40);
+  assert_int_equal(get(&f, PDMA_INTERRUPT), 1); // the 1 written there did not acknowledge
   assert_int_equal(s, PDMA_DONE);
   assert_int_equal(get(&f, PDMA_COMMAND), PDMA_FILL);
   assert_int_equal(get(&f, PDMA_LENGTH), 0x40);
