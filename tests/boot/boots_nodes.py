@@ -103,3 +103,30 @@ def linux_boots_through_the_bios_on_2_nodes_with_a_disk_on_each(ctx):
             f.truncate(1 << 20)
         args += ["-drive", f"file={disk},format=raw,if=none,id=d{n}", "-device", f"virtio-blk-pci,drive=d{n},node={n}"]
     boots._linux_runs(ctx, ["-cdrom", cd, "-boot", "d", "-m", "512", "-smp", "2,nodes=2", *args], cpus=2)
+
+
+def nodes_that_cannot_be_are_errors_of_one_line(ctx):
+    for args, says in ((["-smp", "2,nodes=3"], "3 nodes need at least 3 CPUs"),
+                       (["-smp", "4,nodes=9"], "1 to 8 nodes"),
+                       (["-smp", "4", "-node", "cpus=0-1", "-node", "cpus=1-3"], "another node has"),
+                       (["-smp", "4", "-node", "cpus=0-1", "-node", "cpus=2"], "the CPUs 0 to 3, each once"),
+                       (["-node", "0-1,mem=500M", "-node", "2-3,mem=500M"], "multiple of 16M"),
+                       (["-m", "1G", "-node", "0,mem=256M", "-node", "1,mem=256M"], "512M in sum"),
+                       (["-node", "1", "-node", "0"], "belongs to node 0"),
+                       (["-smp", "8,nodes=8", "-m", "64"], "8 nodes need at least 128M"),
+                       (["-smp", "4,nodes=4", "-link", "0-1"], "not every node can be reached"),
+                       (["-smp", "4,nodes=4", "-link", "0-4"], "there are 4 nodes"),
+                       (["-link", "0-0"], "between two nodes"),
+                       (["-link", "0"], "two nodes, as 0-1"),
+                       (["-link", "0-1", "-link", "1-0"], "given twice"),
+                       (["-cpu", "k8f", "-smp", "4,nodes=4", "-link", "0-1", "-link", "0-2", "-link", "0-3"], "2 links to others"),
+                       (["-device", "virtio-rng-pci,node=1"], "the last node is 0"),
+                       (["-smp", "2,nodes=2", "-device", "isa-serial,node=1"], "PCI devices"),
+                       (["-smp", "2,nodes=2", "-device", "virtio-rng-pci,bus=pci.5"], "the last node is 1"),
+                       (["-numa", "dist,src=0,dst=1,val=20"], "-link A-B"),
+                       (["-numa", "node,memdev=m"], "mem=SIZE"),
+                       (["-numa", "node,nodeid=1"], "without gaps"),
+                       (["-cpu", "k8f", "-smp", "5,nodes=5"] +
+                        [a for n in range(1, 5) for a in ("-device", f"virtio-rng-pci,node={n}")], "routes to 4 I/O chains")):
+        r = boots._run(ctx, ["-nodefaults", "-display", "none", "-limit", "10", *args], 20)
+        assert r.status == 2 and r.err.count("\n") == 1 and says in r.err, f"{args}: status {r.status}: {r.err}"
