@@ -46,6 +46,7 @@ struct config {
   unsigned cpus;
   uint64_t ram_size;
   bool ram_given, cpus_given; // by -m, by -smp
+  // Nodes.
   unsigned nodes; // 0: as many as node[] gives, or one
   struct config_node node[CONFIG_NODES];
   unsigned links; // 0: the default topology
