@@ -176,16 +176,12 @@ static void execute(void *arg)
 
 static void command_ready(struct tis *t)
 {
-  switch (t->state) {
-  case TIS_EXECUTION:
-  case TIS_COMPLETION:
-    drop_command(t);
-    break;
-  default:
-    drop_command(t);
-    t->state = TIS_READY;
-    interrupt(t, INT_READY);
-  }
+  bool aborted = t->state == TIS_EXECUTION;
+  drop_command(t);
+  if (aborted) // to Idle: software asks once more
+    return;
+  t->state = TIS_READY; // from Completion too, without a stop in Idle: firmware waits for it
+  interrupt(t, INT_READY);
 }
 
 static void sts_write(struct tis *t, unsigned l, uint32_t v)
