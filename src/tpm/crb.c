@@ -118,6 +118,7 @@ static uint32_t reg_read(struct crb *c, unsigned l, unsigned reg)
     CRB_INTERFACE = 1,
     VERSION_1 = 1u << 4,
     CAP_LOCALITY = 1u << 8,
+    CAP_IDLE_BYPASS = 1u << 9, // a write to the buffer leaves Idle, without CTRL_REQ; firmware relies on it
     CAP_CRB = 1u << 14,
     SELECTED_CRB = 1u << 17,
     LOCKED = 1u << 19,
@@ -130,7 +131,8 @@ static uint32_t reg_read(struct crb *c, unsigned l, unsigned reg)
   case LOC_STS:
     return (c->active == l ? STS_GRANTED : 0) | (c->seized[l] ? STS_SEIZED : 0);
   case INTF_ID:
-    return CRB_INTERFACE | VERSION_1 | CAP_LOCALITY | CAP_CRB | SELECTED_CRB | LOCKED | REVISION;
+    return CRB_INTERFACE | VERSION_1 | CAP_LOCALITY | CAP_IDLE_BYPASS | CAP_CRB | SELECTED_CRB | LOCKED |
+           REVISION;
   case INTF_ID_HIGH:
     return c->did_vid;
   case CTRL_STS:
@@ -208,7 +210,8 @@ static void write(void *dev, uint64_t off, unsigned size, uint64_t value, const 
     uint32_t v = (uint32_t)(value >> 8 * i), mask = n == 4 ? UINT32_MAX : (1u << 8 * n) - 1;
     if (at < DATA_BUFFER) {
       reg_write(c, l, at & ~3u, (v & mask) << 8 * shift);
-    } else if (c->active == l && !c->running && !c->idle && !c->hashing) {
+    } else if (c->active == l && !c->running && !c->hashing) {
+      c->idle = false;
       for (unsigned k = 0; k < n; k++)
         c->buffer[at - DATA_BUFFER + k] = (uint8_t)(v >> 8 * k);
     }

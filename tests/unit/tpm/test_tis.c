@@ -288,6 +288,18 @@ static void the_buffer_takes_a_command_and_gives_the_answer(void **state)
   assert_int_equal(get(1, 0x80, 4), 0xffffffff); // another locality sees nothing
 }
 
+static void a_write_to_the_buffer_leaves_idle(void **state)
+{
+  assert_int_equal(get(0, 0x30, 4) >> 9 & 1, 1); // it says that it can
+  put(0, 0x08, 4, 1);
+  for (unsigned i = 0; i < sizeof get_random_2; i++)
+    put(0, 0x80 + i, 1, get_random_2[i]);
+  assert_int_equal(get(0, 0x44, 4), 0);
+  put(0, 0x4c, 4, 1);
+  wait_command();
+  assert_int_equal(get(0, 0x80, 4), 0x00000180);
+}
+
 static void a_wrong_size_and_a_cancel_are_answered(void **state)
 {
   put(0, 0x08, 4, 1);
@@ -319,6 +331,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(the_hash_cycles_reset_the_dynamic_pcrs_and_extend_17, tpm_crb, stop),
       cmocka_unit_test_setup_teardown(a_launch_takes_the_tpm_and_leaves_it_to_nobody, tpm_2, stop),
       cmocka_unit_test_setup_teardown(the_buffer_takes_a_command_and_gives_the_answer, tpm_crb, stop),
+      cmocka_unit_test_setup_teardown(a_write_to_the_buffer_leaves_idle, tpm_crb, stop),
       cmocka_unit_test_setup_teardown(a_wrong_size_and_a_cancel_are_answered, tpm_crb, stop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
