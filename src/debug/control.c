@@ -123,6 +123,9 @@ static struct ide_drive *cd_drive(struct monitor_call *c)
     if (d->kind == IDE_CD && !strcmp(name, c->arg[0]))
       return d;
   }
+  for (struct device *d = c->machine->devices; c->args && d; d = d->next)
+    if (!strcmp(d->type, "ide-cd") && d->id && !strcmp(d->id, c->arg[0]))
+      return d->self;
   fprintf(c->out, "there is no CD-ROM drive '%s'; 'info block' lists them\n", c->args ? c->arg[0] : "");
   return NULL;
 }

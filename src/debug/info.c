@@ -158,6 +158,21 @@ static void block(struct monitor_call *c)
     if (ide->ch[i / 2].drive[i % 2].kind == IDE_CD)
       fprintf(c->out, "ide%u-cd%u: %s\n", i / 2, i % 2,
               ide->ch[i / 2].drive[i % 2].blk ? ide->ch[i / 2].drive[i % 2].blk->path : "[not inserted]");
+  for (const struct device *d = c->machine->devices; d; d = d->next)
+    if (!strcmp(d->type, "ide-cd") && d->id) {
+      const struct ide_drive *cd = d->self;
+      fprintf(c->out, "%s: %s\n", d->id, cd->blk ? cd->blk->path : "[not inserted]");
+    }
+}
+
+static void network(struct monitor_call *c)
+{
+  for (const struct netdev *n = c->machine->netdevs.first; n; n = n->next)
+    fprintf(c->out, "%s: %s, %s; %llu frames to the guest, %llu from it, %llu lost\n", n->id, n->kind,
+            !n->attached                   ? "no adapter"
+            : n->user.running(n->user.arg) ? "driver running"
+                                           : "no driver",
+            (ull)n->received, (ull)n->transmitted, (ull)n->dropped);
 }
 
 static void chardev(struct monitor_call *c)
@@ -218,6 +233,7 @@ const struct monitor_command monitor_info[] = {
     {"lapic", NULL, "", "the current CPU's local APIC", lapic},
     {"block", NULL, "", "disk images", block},
     {"chardev", NULL, "", "character backends", chardev},
+    {"network", NULL, "", "networks", network},
     {"status", NULL, "", "running or paused", status},
     {"version", NULL, "", "the version", version},
     {"name", NULL, "", "the name given by -name", name},

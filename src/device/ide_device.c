@@ -62,7 +62,7 @@ static struct ahci *controller(const struct device_env *env, const char *bus, un
     return NULL;
   struct ahci *h = d->self;
   int first = ahci_free_port(h);
-  *port = n != UINT64_MAX ? (n < AHCI_PORTS ? (unsigned)n : AHCI_PORTS) : first >= 0 ? (unsigned)first : 0;
+  *port = n != UINT64_MAX ? (n < 1000 ? (unsigned)n : 1000) : first >= 0 ? (unsigned)first : 0;
   return h;
 }
 

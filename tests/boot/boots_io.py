@@ -231,3 +231,34 @@ def synced_data_of_a_sata_disk_survives_a_kill(ctx):
 
 def a_file_comes_over_http_by_e1000(ctx):
     _network(ctx, "e1000", ["-nic", "user,mac=52:54:00:01:02:03,FORWARD"], "52:54:00:01:02:03")
+
+
+def the_monitor_knows_networks_and_sata_drives(ctx):
+    cd = ctx.path("disc.iso")
+    with open(cd, "wb") as f:
+        f.truncate(1 << 20)
+    args = ["-S", "-display", "none", "-nic", "user,model=virtio,id=net", *AHCI, "-drive",
+            f"if=none,id=c,file={cd},media=cdrom", "-device", "ide-cd,drive=c,bus=sata.2,id=cd"]
+    with boots._started(ctx, args) as (p, s):
+        assert "net: user, no driver" in boots._ask(s, "info network")
+        assert f"cd: {cd}" in boots._ask(s, "info block")
+        boots._ask(s, "eject cd")
+        assert "cd: [not inserted]" in boots._ask(s, "info block")
+        boots._ask(s, f"change cd {cd}")
+        assert f"cd: {cd}" in boots._ask(s, "info block")
+
+
+def wrong_networks_are_one_line_and_status_2(ctx):
+    boots._refused(ctx, ["-netdev", "user"], "id")
+    boots._refused(ctx, ["-netdev", "tap,id=a"], "tap", "user")
+    boots._refused(ctx, ["-netdev", "user,id=a,foo=1"], "foo")
+    boots._refused(ctx, ["-device", "e1000"], "netdev")
+    boots._refused(ctx, ["-device", "e1000,netdev=q"], "q")
+    boots._refused(ctx, ["-nic", "user,model=ne2000"], "ne2000", "e1000")
+    boots._refused(ctx, ["-nic", "user,mac=01:00:00:00:00:00"], "01:00:00:00:00:00")
+    boots._refused(ctx, ["-net", "user"], "-nic")
+    boots._refused(ctx, ["-device", "ide-cd,bus=sata.0"], "sata.0", "ahci")
+    boots._refused(ctx, ["-device", "ahci,id=s", "-device", "ide-cd,bus=s.7"], "7")
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = str(s.getsockname()[1])
+        boots._refused(ctx, ["-nic", f"user,hostfwd=tcp:127.0.0.1:{port}-:80"], port, "in use")
