@@ -18,6 +18,8 @@ static struct board numa_board(unsigned cpus, unsigned nodes)
     b.cpu[i] = (struct board_cpu){(uint8_t)i, (uint8_t)(i % nodes)};
   for (unsigned i = 0; i < nodes; i++)
     b.range[b.ranges++] = (struct board_range){i * 0x10000000ull, 0x10000000, (uint8_t)i};
+  for (unsigned i = 1; i < nodes; i += 2)
+    b.chain[b.chains++] = board_chain(i);
   b.pci64_base = 0x200000000;
   b.pci64_size = 0x1000000000;
   return b;
@@ -49,6 +51,34 @@ static const uint8_t *find(const struct view *v, const uint8_t *rsdp, const char
       return t;
   }
   return NULL;
+}
+
+// A table that the compiler made: granularity 0, first and last as in a resource descriptor of `size` bytes
+// each.
+static bool has_range(const uint8_t *table, unsigned size, uint32_t first, uint32_t last)
+{
+  uint8_t want[12] = {0};
+  memcpy(want + size, &first, size);
+  memcpy(want + 2 * size, &last, size);
+  return memmem(table, get32(table + 4), want, 3ul * size) != NULL;
+}
+
+// The tables of I/O chains are those of the board's chains, with the board's numbers.
+static void check_chains(const struct view *v, const uint8_t *rsdp, const struct board *b)
+{
+  const uint8_t *xsdt = deref(v, get64(rsdp + 24));
+  unsigned chains = 0;
+  for (uint32_t i = 0; i < (get32(xsdt + 4) - 36) / 8; i++) {
+    const uint8_t *t = deref(v, get64(xsdt + 36 + 8 * i));
+    if (memcmp(t, "SSDT", 4) != 0 || memcmp(t + 16, "CHAIN", 5) != 0)
+      continue;
+    const struct board_chain *c = &b->chain[chains++];
+    assert_int_equal(t[21], '0' + c->node);
+    assert_true(has_range(t, 2, c->first_bus, c->last_bus));
+    assert_true(has_range(t, 2, c->io_base, c->io_base + c->io_size - 1));
+    assert_true(has_range(t, 4, c->mem_base, c->mem_base + c->mem_size - 1));
+  }
+  assert_int_equal(chains, b->chains);
 }
 
 static void check_all(const struct view *v, const uint8_t *rsdp, const struct board *b)
@@ -88,6 +118,7 @@ static void check_all(const struct view *v, const uint8_t *rsdp, const struct bo
   assert_int_equal(ioapics, 1);
   assert_int_equal(overrides, 5);
   assert_non_null(find(v, rsdp, "SSDT"));
+  check_chains(v, rsdp, b);
   assert_int_equal(find(v, rsdp, "HPET") != NULL, !b->no_hpet);
 
   const uint8_t *srat = find(v, rsdp, "SRAT"), *slit = find(v, rsdp, "SLIT");
