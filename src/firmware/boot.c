@@ -21,6 +21,7 @@ bool boot_load(const struct boot_request *rq, struct boot_state *st, struct err 
   struct image im;
   if (!image_read(&im, rq->slb ? "-slb" : "kernel", rq->kernel, e))
     return false;
+  st->size = im.len;
   e820_build(&st->map, rq->board->ram_below_4g & ~4095ull, rq->board->ram_above_4g, tables);
   bool ok = lowmem_write(&l);
   enum load_result res = LOAD_NOT_MINE;

@@ -48,6 +48,7 @@ enum boot_mode { BOOT_PROTECTED32, BOOT_LONG64 };
 struct boot_state {
   enum boot_mode mode;
   const char *kind; // "Linux bzImage", for messages
+  uint64_t size;    // of the file, in bytes
   uint64_t rip;
   uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp;
   uint64_t rflags, cr0, cr3, cr4, efer;

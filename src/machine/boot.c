@@ -152,6 +152,10 @@ bool firmware_start(struct machine *m, bool fresh, struct err *e)
   struct boot_state st;
   if (!boot_load(&rq, &st, e))
     return false;
+  if (c->slb && st.size > 0x10000)
+    log_line(&m->log, LOG_SKINIT,
+             "skinit: %s has %llu bytes: what is beyond 64 KB is neither measured nor protected\n", c->slb,
+             (unsigned long long)st.size);
   enter(m->cpu[0], &st);
   return true;
 }

@@ -84,6 +84,23 @@ def one(what, image, device, version):
 
 blocks = {"64 bytes": block(64), "length 0": block(0), "an odd length": block(1001), "length 65535": block(65535),
           "an entry outside of what is measured": block(16, entry=0x8000), "a file of 100 KB": block(65535, size=100 * 1024)}
+def told(image, *words):
+    """-d skinit has a line with these words."""
+    global failed
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "slb")
+        with open(path, "wb") as f:
+            f.write(image)
+        p = subprocess.run([pacifica, "-slb", path, "-display", "none", "-nodefaults", "-limit", "100000", "-d", "skinit"],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=20)
+    if not any(all(w in line for w in words) for line in p.stderr.decode().splitlines()):
+        print(f"no line with {words} in: {p.stderr.decode()}")
+        failed += 1
+
+
+told(block(64, size=100 * 1024), "102400 bytes", "neither measured nor protected")
+told(block(16, entry=0x8000), "8000", "the entry is outside of what is measured")
+told(block(2), "the header is not measured")
 for name, image in blocks.items():
     one(name, image, "tpm-tis", "2.0")
 one("TPM 1.2", block(64), "tpm-tis", "1.2")
