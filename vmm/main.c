@@ -60,6 +60,7 @@ void main(uint32_t magic, uint32_t info)
   acpi_read(&acpi, boot.rsdp);
   memory_init(&boot, &acpi);
   paging_init();
+  dev_init();
   out8(0x21, 0xff); // the 8259s are not used
   out8(0xa1, 0xff);
   cpu_init_first(&acpi);
@@ -73,8 +74,8 @@ void main(uint32_t magic, uint32_t info)
     serial_init(COM2);
   route_serial();
   read_config();
-  if (config.dev)
-    dev_init();
+  if (!config.dev)
+    dev_off();
   show_memory();
   load_modules(&boot);
   for (unsigned i = 0; i < config.count; i++)

@@ -319,3 +319,33 @@ def two_linux_guests_have_a_disk_and_a_network_card_each_on_a_node_of_its_own(ct
         r.line(rf"linux{n}\| guest: disk on node -?\d+ says disk of node +{n}, wrote and read right")
         r.line(rf"linux{n}\| guest: network on node -?\d+ fetched {boots_io._digest(boots_io.FILE)}")
         r.line(f"guest linux{n} stopped: powered off")
+
+
+def random_instructions_in_ring_0_of_guests_leave_the_hypervisor_alive(ctx):
+    config = "".join(_guest(f"f{i}", i % 2, "16M", f"kernel = fuzz\nappend = seed={i + 1} paging={i // 2 % 2}\n"
+                            f"paging = {'shadow' if i > 3 else 'nested'}\ntimes = 100000") for i in range(8))
+    args = _args(ctx, config + _guest("good", 0, "16M", "boot = bootsector.img"), [_image(ctx, "fuzz")[:-4], _image(ctx, "bootsector")],
+                 ["-smp", "2"])
+    with _Console(ctx, args) as c:
+        c.wait("guest good stopped: powered off")
+        for _ in range(300):
+            assert "fatal" not in c.wait(r"guest f\d stopped: .*\n|fatal.*\n"), c.out
+        c.keys("\x01l")
+        for i in range(8):
+            c.wait(f"vmm: {i} f{i}: ")
+
+
+def the_hypervisor_starts_by_skinit_on_two_nodes(ctx):
+    loader = os.path.join(os.path.dirname(ctx.program), "tests", "guest", "loader")
+    config = _guest("one", "0,1", "16M", "boot = bootsector.img") + _guest("two", 1, "16M", "boot = bootsector.img\npaging = shadow")
+    args = _args(ctx, config, [_image(ctx, "bootsector")], ["-smp", "2,nodes=2", "-tpmdev", "libtpms,id=t", "-device", "tpm-tis,tpmdev=t"],
+                 os.path.join(loader, "launcher.img"))
+    at = args.index("-initrd") + 1
+    args[at] = ",".join([os.path.join(loader, "slb.bin"), _vmm(ctx), args[at]])
+    r = boots._run(ctx, args + ["-nographic", "-no-reboot"], 60)
+    for pcr in (17, 18):
+        digest = r.line(rf"loader: PCR {pcr} [0-9a-f]{{64}}").split()[-1]
+        assert digest.strip("0f"), digest
+    _disk_ran(r, "one")
+    _disk_ran(r, "two")
+    r.line("vmm: no guest runs any more")

@@ -230,6 +230,7 @@ static void ended(struct guest *g, struct vcpu *v)
   sched_quiesce(g);
   console_end(g);
   if (g->started < g->config->times) {
+    print("vmm: guest %s stopped: %s (cpu %u); start %u\n", g->name, g->reason, v->number, g->started + 1);
     take_down(g);
     guest_start(g, g->config);
     return;

@@ -92,11 +92,11 @@ bool dev_on(void)
   return bridges != 0;
 }
 
-bool dev_init(void)
+void dev_init(void)
 {
   find();
   if (!bridges)
-    return false;
+    return;
   uint32_t cap = get(0, CAP, 0);
   domains = cap >> 8 & 0xff;
   maps = cap >> 16 & 0xff;
@@ -111,7 +111,15 @@ bool dev_init(void)
   set_base(0, BASE_V | BASE_P);
   invalidate();
   print("vmm: DEV on %u nodes: %u protection domains, %u maps\n", bridges, domains, maps);
-  return true;
+}
+
+void dev_off(void)
+{
+  for (unsigned b = 0; b < bridges; b++)
+    set(b, CR, 0, 0);
+  if (bridges)
+    print("vmm: DEV off\n");
+  bridges = 0;
 }
 
 unsigned dev_domain_new(unsigned node)

@@ -14,9 +14,12 @@ struct dev_error {
   uint64_t address;
 };
 
-// Finds the northbridges that have a DEV and turns them on. False: there is none.
-bool dev_init(void);
+// Finds the northbridges that have a DEV and turns them on. Early: a secure loader that started us left its own table,
+// in memory that is ours to use now.
+void dev_init(void);
 bool dev_on(void);
+// Devices reach everything from now on.
+void dev_off(void);
 // A domain in which everything is excluded, with its table near the node; 0: none is left.
 unsigned dev_domain_new(unsigned node);
 void dev_domain_free(unsigned domain);

@@ -70,6 +70,7 @@ void svm_enable(struct cpu *c)
   c->next_asid = 1;
   wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
   wrmsr(MSR_VM_HSAVE_PA, c->hsave);
+  __asm__ volatile("stgi"); // SKINIT leaves GIF 0, on the other CPUs too. APM2 15.27.8
   __asm__ volatile("vmsave %0" : : "a"(c->host_vmcb) : "memory");
 }
 
