@@ -55,7 +55,8 @@ void ata_identify(const struct ide_drive *d, uint8_t buf[512])
     ide_word(buf, 76, 0x0006); // serial, 1.5 and 3 Gb/s, no queuing
     ide_word(buf, 93, 0);
   } else {
-    ide_word(buf, 93, (uint16_t)(0x6001 | (d == &d->ch->drive[0] ? 0x000c : 0x0200))); // hardware reset result
+    ide_word(buf, 93,
+             (uint16_t)(0x6001 | (d == &d->ch->drive[0] ? 0x000c : 0x0200))); // hardware reset result
   }
   uint64_t all = sectors;
   for (unsigned i = 0; i < 4; i++)

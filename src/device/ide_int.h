@@ -33,7 +33,7 @@ void ide_done(struct ide_drive *d, uint8_t error, bool intr);
 // Device registers after reset, diagnostic or an aborted identification.
 void ide_signature(struct ide_drive *d);
 void ide_drive_reset(struct ide_drive *d, bool hard);
-void ide_drive_stop(struct ide_drive *d); // forgets the command in progress
+void ide_drive_stop(struct ide_drive *d);                        // forgets the command in progress
 void ide_string(uint8_t *words, const char *text, unsigned len); // pads, swaps bytes
 static inline void ide_word(uint8_t *buf, unsigned n, uint16_t v)
 {
