@@ -108,6 +108,7 @@ static const char *boot(struct guest *g)
   vuart_reset(g);
   vpm_reset(g);
   vpci_reset(g);
+  assign_reset(g);
   g->key_count = 0;
   for (unsigned i = 0; i < g->vcpu_count; i++)
     vcpu_reset(g->vcpu[i]);
@@ -129,7 +130,12 @@ static void release(struct guest *g)
 bool guest_start(struct guest *g, const struct config_guest *c)
 {
   unsigned started = g->config == c ? g->started : 0;
-  *g = (struct guest){.config = c, .number = (unsigned)(g - guests), .started = started + 1};
+  lock(&g->guard);
+  memset((uint8_t *)g + sizeof g->guard, 0, sizeof *g - sizeof g->guard);
+  g->config = c;
+  g->number = (unsigned)(g - guests);
+  g->started = started + 1;
+  unlock(&g->guard);
   copy_string(g->name, sizeof g->name, c->name);
   console_reset(g);
   g->fpu_size = this_cpu()->xcr0 ? cpuid(0xd, 0).ecx : FPU_LEGACY;

@@ -47,7 +47,8 @@ struct vcpu {
   uint64_t dr[4], xcr0, pat, tsc_aux, tsc_adjust, mtrr_def;
   uint64_t mtrr[28]; // fixed 11, variable 16
   void *fpu;         // XSAVE or FXSAVE area
-  uint64_t exits[EXIT_COUNTERS], runs, guest_tsc, host_tsc;
+  uint64_t exits[EXIT_COUNTERS], runs, guest_tsc;
+  uint64_t walks, references; // of the guest's tables, made here in its CPU's place
 };
 
 enum guest_state { GUEST_NONE, GUEST_RUNNING, GUEST_PAUSED, GUEST_STOPPED };
@@ -57,6 +58,7 @@ struct slot {
 };
 
 struct guest {
+  struct lock guard; // first: all behind it is cleared when the guest is made
   char name[32];
   unsigned number;
   const struct config_guest *config;
@@ -66,7 +68,6 @@ struct guest {
   char reason[160];              // of GUEST_STOPPED
   struct vcpu *volatile culprit; // the virtual CPU that stopped it; its registers are still to be shown
   unsigned node;
-  struct lock guard;
   // Memory: at 0; or, with devices, 1 MB at 0 for the start and the rest where it really is, for the DEV does
   // not translate.
   struct slot slot[GUEST_SLOTS];

@@ -46,10 +46,11 @@ void guest_show_exits(const struct guest *g)
 {
   for (unsigned i = 0; i < g->vcpu_count; i++) {
     const struct vcpu *v = g->vcpu[i];
-    print("vmm: %s cpu %u: %lu exits, %lu ms in the guest; shadow: %lu fills, %lu flushes, %lu drops, %lu "
-          "faults\n",
-          g->name, v->number, v->runs, v->guest_tsc / (tsc_hz() / 1000), v->shadow.fills, v->shadow.flushes,
-          v->shadow.drops, v->shadow.faults);
+    print("vmm: %s cpu %u: %lu exits, %lu ms in the guest\n", g->name, v->number, v->runs,
+          v->guest_tsc / (tsc_hz() / 1000));
+    print("vmm:   %lu walks of its tables, %lu references; shadow: %lu fills, %lu flushes, %lu INVLPG, %lu "
+          "page faults of its own\n",
+          v->walks, v->references, v->shadow.fills, v->shadow.flushes, v->shadow.drops, v->shadow.faults);
     for (unsigned k = 0; k < EXIT_COUNTERS; k++)
       if (v->exits[k])
         print("vmm:   %10lu %s\n", v->exits[k], exit_name(k));

@@ -14,8 +14,8 @@ struct dev_error {
   uint64_t address;
 };
 
-// Finds the northbridges that have a DEV and turns them on. Early: a secure loader that started us left its own table,
-// in memory that is ours to use now.
+// Finds the northbridges that have a DEV and turns them on. Early: a secure loader that started us left its
+// own table, in memory that is ours to use now.
 void dev_init(void);
 bool dev_on(void);
 // Devices reach everything from now on.

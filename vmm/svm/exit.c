@@ -104,59 +104,55 @@ void exit_page_fault(struct vcpu *v)
 }
 
 struct exit {
-  uint16_t code;
   const char *name;
   void (*handle)(struct vcpu *v);
 };
 
 // clang-format off
-static const struct exit exits[] = {
-    {VMEXIT_CR0_READ, "read of CR0", exit_cr},
-    {VMEXIT_CR0_READ + 3, "read of CR3", exit_cr},
-    {VMEXIT_CR0_READ + 4, "read of CR4", exit_cr},
-    {VMEXIT_CR0_WRITE, "write of CR0", exit_cr},
-    {VMEXIT_CR0_WRITE + 3, "write of CR3", exit_cr},
-    {VMEXIT_CR0_WRITE + 4, "write of CR4", exit_cr},
-    {VMEXIT_CR0_WRITE + 8, "write of CR8", task_priority},
-    {VMEXIT_EXCP0 + V_DB, "#DB", reflect_db},
-    {VMEXIT_EXCP0 + V_PF, "#PF", exit_page_fault},
-    {VMEXIT_EXCP0 + V_AC, "#AC", reflect_ac},
-    {VMEXIT_INTR, "interrupt", nothing}, // taken in vcpu_run
-    {VMEXIT_NMI, "NMI", nothing},
-    {VMEXIT_INIT, "INIT", nothing},
-    {VMEXIT_VINTR, "interrupt window", nothing},
-    {VMEXIT_RDPMC, "RDPMC", rdpmc},
-    {VMEXIT_CPUID, "CPUID", exit_cpuid},
-    {VMEXIT_RSM, "RSM", undefined},
-    {VMEXIT_IRET, "IRET", iret},
-    {VMEXIT_INVD, "INVD", skip},
-    {VMEXIT_HLT, "HLT", halt},
-    {VMEXIT_INVLPG, "INVLPG", exit_invlpg},
-    {VMEXIT_INVLPGA, "INVLPGA", undefined},
-    {VMEXIT_IOIO, "port", exit_io},
-    {VMEXIT_MSR, "MSR", exit_msr},
-    {VMEXIT_SHUTDOWN, "shutdown", shutdown},
-    {VMEXIT_VMRUN, "VMRUN", undefined},
-    {VMEXIT_VMMCALL, "VMMCALL", exit_vmmcall},
-    {VMEXIT_VMLOAD, "VMLOAD", undefined},
-    {VMEXIT_VMSAVE, "VMSAVE", undefined},
-    {VMEXIT_STGI, "STGI", undefined},
-    {VMEXIT_CLGI, "CLGI", undefined},
-    {VMEXIT_SKINIT, "SKINIT", undefined},
-    {VMEXIT_MONITOR, "MONITOR", undefined},
-    {VMEXIT_MWAIT, "MWAIT", undefined},
-    {VMEXIT_XSETBV, "XSETBV", exit_xsetbv},
-    {EXIT_NPF, "nested page fault", exit_npf},
-    {EXIT_OTHER, "other", invalid},
+static const struct exit exits[EXIT_COUNTERS] = {
+    [VMEXIT_CR0_READ] = {"read of CR0", exit_cr},
+    [VMEXIT_CR0_READ + 3] = {"read of CR3", exit_cr},
+    [VMEXIT_CR0_READ + 4] = {"read of CR4", exit_cr},
+    [VMEXIT_CR0_WRITE] = {"write of CR0", exit_cr},
+    [VMEXIT_CR0_WRITE + 3] = {"write of CR3", exit_cr},
+    [VMEXIT_CR0_WRITE + 4] = {"write of CR4", exit_cr},
+    [VMEXIT_CR0_WRITE + 8] = {"write of CR8", task_priority},
+    [VMEXIT_EXCP0 + V_DB] = {"#DB", reflect_db},
+    [VMEXIT_EXCP0 + V_PF] = {"#PF", exit_page_fault},
+    [VMEXIT_EXCP0 + V_AC] = {"#AC", reflect_ac},
+    [VMEXIT_INTR] = {"interrupt", nothing}, // taken in vcpu_run
+    [VMEXIT_NMI] = {"NMI", nothing},
+    [VMEXIT_INIT] = {"INIT", nothing},
+    [VMEXIT_VINTR] = {"interrupt window", nothing},
+    [VMEXIT_RDPMC] = {"RDPMC", rdpmc},
+    [VMEXIT_CPUID] = {"CPUID", exit_cpuid},
+    [VMEXIT_RSM] = {"RSM", undefined},
+    [VMEXIT_IRET] = {"IRET", iret},
+    [VMEXIT_INVD] = {"INVD", skip},
+    [VMEXIT_HLT] = {"HLT", halt},
+    [VMEXIT_INVLPG] = {"INVLPG", exit_invlpg},
+    [VMEXIT_INVLPGA] = {"INVLPGA", undefined},
+    [VMEXIT_IOIO] = {"port", exit_io},
+    [VMEXIT_MSR] = {"MSR", exit_msr},
+    [VMEXIT_SHUTDOWN] = {"shutdown", shutdown},
+    [VMEXIT_VMRUN] = {"VMRUN", undefined},
+    [VMEXIT_VMMCALL] = {"VMMCALL", exit_vmmcall},
+    [VMEXIT_VMLOAD] = {"VMLOAD", undefined},
+    [VMEXIT_VMSAVE] = {"VMSAVE", undefined},
+    [VMEXIT_STGI] = {"STGI", undefined},
+    [VMEXIT_CLGI] = {"CLGI", undefined},
+    [VMEXIT_SKINIT] = {"SKINIT", undefined},
+    [VMEXIT_MONITOR] = {"MONITOR", undefined},
+    [VMEXIT_MWAIT] = {"MWAIT", undefined},
+    [VMEXIT_XSETBV] = {"XSETBV", exit_xsetbv},
+    [EXIT_NPF] = {"nested page fault", exit_npf},
+    [EXIT_OTHER] = {"other", invalid},
 };
 // clang-format on
 
 const char *exit_name(unsigned counter)
 {
-  for (unsigned i = 0; i < COUNT(exits); i++)
-    if (exits[i].code == counter)
-      return exits[i].name;
-  return "?";
+  return exits[counter].name ? exits[counter].name : "?";
 }
 
 void exit_handle(struct vcpu *v)
@@ -164,10 +160,8 @@ void exit_handle(struct vcpu *v)
   uint64_t code = v->vmcb->control.exitcode;
   unsigned counter = code == VMEXIT_NPF ? EXIT_NPF : code < EXIT_NPF ? (unsigned)code : EXIT_OTHER;
   v->exits[counter]++;
-  for (unsigned i = 0; i < COUNT(exits); i++)
-    if (exits[i].code == counter) {
-      exits[i].handle(v);
-      return;
-    }
-  guest_stop(v, "exit %lx, which was not asked for", code);
+  if (exits[counter].handle)
+    exits[counter].handle(v);
+  else
+    guest_stop(v, "exit %lx, which was not asked for", code);
 }

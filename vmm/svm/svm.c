@@ -47,7 +47,9 @@ void svm_init(void)
       .nrip = f.edx >> 3 & 1,
       .flush_by_asid = f.edx >> 6 & 1,
       .decode_assists = f.edx >> 7 & 1,
+      .rdtscp = cpuid(0x80000001, 0).edx >> 27 & 1,
       .asids = f.ebx,
+      .reserved = PTE_ADDR & ~((1ull << (cpuid(0x80000008, 0).eax & 0xff)) - 1),
       .cr4 = cr4_bits(),
   };
   iopm = memory_alloc(0, IOPM_SIZE, PAGE_SIZE, 0, false);

@@ -11,8 +11,10 @@ struct vcpu;
 // CPUID Fn8000_000A EDX
 struct svm_features {
   bool npt, nrip, flush_by_asid, decode_assists;
+  bool rdtscp;
   uint32_t asids;
-  uint64_t cr4; // bits that exist, but for those that shadow paging does not offer
+  uint64_t reserved; // address bits of a page-table entry that do not exist
+  uint64_t cr4;      // bits that exist, but for those that shadow paging does not offer
 };
 extern struct svm_features svm_features;
 

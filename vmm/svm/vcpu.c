@@ -207,7 +207,7 @@ void vcpu_load(struct vcpu *v)
     __asm__ volatile("fxrstor64 (%0)" : : "r"(v->fpu) : "memory");
   }
   load_dr(v->dr);
-  if (cpuid(0x80000001, 0).edx >> 27 & 1) // RDTSCP
+  if (svm_features.rdtscp)
     wrmsr(MSR_TSC_AUX, v->tsc_aux);
   c->current = v;
 }

@@ -1,6 +1,7 @@
 // See walk.h. An entry is changed only by compare and exchange: the guest's other CPUs use the same tables.
 #include "svm/walk.h"
 
+#include "svm/svm.h"
 #include "svm/vcpu.h"
 
 enum { LEGACY_BITS = 10, BITS = 9 };
@@ -13,8 +14,7 @@ struct state {
 
 static uint64_t reserved_bits(const struct vcpu *v)
 {
-  unsigned bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-  return (PTE_ADDR & ~((1ull << bits) - 1)) | (vcpu_efer(v) & EFER_NXE ? 0 : PTE_NX);
+  return svm_features.reserved | (vcpu_efer(v) & EFER_NXE ? 0 : PTE_NX);
 }
 
 static bool fails(struct state *s, uint32_t why)
@@ -86,6 +86,7 @@ static enum result walk32(struct state *s, uint64_t linear)
   struct walk *w = s->w;
   for (unsigned i = 0; i < 2; i++) {
     uint32_t *e = guest_ptr(s->v->guest, table + (linear >> (22 - i * LEGACY_BITS) & 0x3ff) * 4, 4);
+    s->v->references++;
     uint32_t value = e ? __atomic_load_n(e, __ATOMIC_RELAXED) : 0;
     if (!(value & PTE_P)) {
       fails(s, 0);
@@ -115,6 +116,7 @@ static enum result walk64(struct state *s, uint64_t linear, bool four)
   for (unsigned shift = four ? 39 : 30;; shift -= BITS) {
     uint64_t *e =
         guest_ptr(s->v->guest, table + (linear >> shift & (shift == 30 && !four ? 3 : 0x1ff)) * 8, 8);
+    s->v->references++;
     uint64_t value = e ? __atomic_load_n(e, __ATOMIC_RELAXED) : 0;
     if (!(value & PTE_P)) {
       fails(s, 0);
@@ -148,6 +150,7 @@ bool walk(struct vcpu *v, uint64_t linear, uint32_t access, struct walk *w)
 {
   struct state s = {v, access, w};
   enum result r;
+  v->walks++;
   do {
     *w = (struct walk){.w = true, .u = true};
     if (!(vcpu_cr0(v) & CR0_PG)) {

@@ -111,6 +111,15 @@ const char *assign_devices(struct guest *g)
   return wrong;
 }
 
+void assign_reset(struct guest *g)
+{
+  for (unsigned i = 0; i < g->assign.count; i++) {
+    uint16_t bdf = g->assign.device[i].bdf;
+    pci_write(bdf, PCI_COMMAND, 2, pci_read(bdf, PCI_COMMAND, 2) & ~(uint32_t)PCI_CMD_MASTER);
+    assign_eoi(g, g->assign.device[i].pin);
+  }
+}
+
 void assign_release(struct guest *g)
 {
   for (unsigned i = 0; i < g->assign.count; i++) {

@@ -36,6 +36,8 @@ struct assign {
 
 // By the configuration, after memory was made; NULL, or what is wrong.
 const char *assign_devices(struct guest *g);
+// Its devices are no bus masters any more.
+void assign_reset(struct guest *g);
 void assign_release(struct guest *g);
 uint32_t assign_config_read(struct guest *g, unsigned n, unsigned reg, unsigned size);
 void assign_config_write(struct guest *g, unsigned n, unsigned reg, unsigned size, uint32_t value);
