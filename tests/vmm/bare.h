@@ -1,5 +1,5 @@
-// What the bare images that run as the hypervisor's guests share: 32-bit code started by multiboot, lines on the serial
-// port, an end by ACPI's register.
+// What the bare images that run as the hypervisor's guests share: 32-bit code started by multiboot, lines on
+// the serial port, an end by ACPI's register.
 #ifndef TESTS_VMM_BARE_H
 #define TESTS_VMM_BARE_H
 
@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct multiboot {
-  uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+  uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length,
+      mmap_addr;
 };
 
 struct mmap {

@@ -1,7 +1,7 @@
-// A guest that executes random instructions in ring 0: pieces of 24 bytes, many of them with an instruction that makes an exit
-// somewhere in them, with random registers. Every exception and interrupt ends a piece. What the pieces do to this image
-// itself is up to them: if it dies, the hypervisor says why and starts it again. `seed=` begins a sequence; `paging=1`
-// turns on paging.
+// A guest that executes random instructions in ring 0: pieces of 24 bytes, many of them with an instruction
+// that makes an exit somewhere in them, with random registers. Every exception and interrupt ends a piece.
+// What the pieces do to this image itself is up to them: if it dies, the hypervisor says why and starts it
+// again. `seed=` begins a sequence; `paging=1` turns on paging.
 #include "bare.h"
 
 extern uint32_t fuzz_regs[8], fuzz_vectors;
@@ -26,20 +26,53 @@ static uint32_t random(void)
 
 // Instructions with exits of their own, and prefixes.
 static const uint8_t spice[][4] = {
-    {2, 0x0f, 0xa2},       {2, 0x0f, 0x30},       {2, 0x0f, 0x32},       {2, 0x0f, 0x33},       {3, 0x0f, 0x01, 0xd9},
-    {3, 0x0f, 0x01, 0xd8}, {3, 0x0f, 0x01, 0xdc}, {3, 0x0f, 0x01, 0xdd}, {3, 0x0f, 0x01, 0xde}, {3, 0x0f, 0x01, 0xdf},
-    {3, 0x0f, 0x01, 0xd1}, {3, 0x0f, 0x20, 0xc0}, {3, 0x0f, 0x22, 0xe0}, {3, 0x0f, 0x22, 0xd8}, {3, 0x0f, 0x22, 0xc0},
-    {2, 0x0f, 0x22},       {2, 0x0f, 0x20},       {2, 0x0f, 0x06},       {3, 0x0f, 0x01, 0x38}, {3, 0x0f, 0x01, 0xf0},
-    {2, 0x0f, 0x01},       {1, 0xec},             {1, 0xee},             {1, 0xef},             {1, 0xed},
-    {1, 0x6c},             {1, 0x6f},             {2, 0xf3, 0x6d},       {2, 0xf3, 0x6e},       {1, 0xf4},
-    {2, 0x0f, 0x08},       {1, 0xfb},             {1, 0xcd},             {2, 0x89, 0x01},       {2, 0x8b, 0x02},
-    {3, 0xf3, 0xab, 0x90}, {3, 0xf3, 0xa5, 0x90}, {2, 0x81, 0x03},       {1, 0xcf},             {1, 0xea},
+    {2, 0x0f, 0xa2},
+    {2, 0x0f, 0x30},
+    {2, 0x0f, 0x32},
+    {2, 0x0f, 0x33},
+    {3, 0x0f, 0x01, 0xd9},
+    {3, 0x0f, 0x01, 0xd8},
+    {3, 0x0f, 0x01, 0xdc},
+    {3, 0x0f, 0x01, 0xdd},
+    {3, 0x0f, 0x01, 0xde},
+    {3, 0x0f, 0x01, 0xdf},
+    {3, 0x0f, 0x01, 0xd1},
+    {3, 0x0f, 0x20, 0xc0},
+    {3, 0x0f, 0x22, 0xe0},
+    {3, 0x0f, 0x22, 0xd8},
+    {3, 0x0f, 0x22, 0xc0},
+    {2, 0x0f, 0x22},
+    {2, 0x0f, 0x20},
+    {2, 0x0f, 0x06},
+    {3, 0x0f, 0x01, 0x38},
+    {3, 0x0f, 0x01, 0xf0},
+    {2, 0x0f, 0x01},
+    {1, 0xec},
+    {1, 0xee},
+    {1, 0xef},
+    {1, 0xed},
+    {1, 0x6c},
+    {1, 0x6f},
+    {2, 0xf3, 0x6d},
+    {2, 0xf3, 0x6e},
+    {1, 0xf4},
+    {2, 0x0f, 0x08},
+    {1, 0xfb},
+    {1, 0xcd},
+    {2, 0x89, 0x01},
+    {2, 0x8b, 0x02},
+    {3, 0xf3, 0xab, 0x90},
+    {3, 0xf3, 0xa5, 0x90},
+    {2, 0x81, 0x03},
+    {1, 0xcf},
+    {1, 0xea},
 };
 // Values that mean something: devices, registers, edges.
-static const uint32_t values[] = {0xfee00000, 0xfee00300, 0xfee00380, 0xfec00000, 0xfec00010, 0x20,       0x43,      0x40,
-                                  0x3f8,      0x3fb,      0xcf8,      0xcfc,      0x70,       0x71,       0x61,      0x600,
-                                  0xc0000080, 0x1b,       0x277,      0xc0010114, 0xc0010117, 0x80000011, 0xfffffff, 0xffffffff,
-                                  0x80000000, 0,          1,          0x100000,   0xf0000,    0xe0000000, 0xa0000,   0x10};
+static const uint32_t values[] = {
+    0xfee00000, 0xfee00300, 0xfee00380, 0xfec00000, 0xfec00010, 0x20,       0x43,      0x40,
+    0x3f8,      0x3fb,      0xcf8,      0xcfc,      0x70,       0x71,       0x61,      0x600,
+    0xc0000080, 0x1b,       0x277,      0xc0010114, 0xc0010117, 0x80000011, 0xfffffff, 0xffffffff,
+    0x80000000, 0,          1,          0x100000,   0xf0000,    0xe0000000, 0xa0000,   0x10};
 
 // Data ends with the memory, mostly: without, nearly every piece would end at an address where nobody is.
 static void tables(void)
@@ -56,8 +89,11 @@ static void tables(void)
   struct {
     uint16_t limit;
     uint32_t base;
-  } __attribute__((packed)) gdtr = {31, (uint32_t)(uintptr_t)gdt}, idtr = {sizeof idt - 1, (uint32_t)(uintptr_t)idt};
-  __asm__ volatile("lgdt %0; lidt %1; ljmp $0x10, $1f; 1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss" : : "m"(gdtr), "m"(idtr), "r"(0x18));
+  } __attribute__((packed)) gdtr = {31, (uint32_t)(uintptr_t)gdt},
+                            idtr = {sizeof idt - 1, (uint32_t)(uintptr_t)idt};
+  __asm__ volatile("lgdt %0; lidt %1; ljmp $0x10, $1f; 1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss"
+                   :
+                   : "m"(gdtr), "m"(idtr), "r"(0x18));
   __asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0x18));
 }
 
@@ -74,7 +110,8 @@ static void mode(void)
 // A tick each 55 ms ends pieces that do not end by themselves.
 static void timer(void)
 {
-  static const uint8_t writes[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 3}, {0x43, 0x34}, {0x40, 0}, {0x40, 0x40}, {0x21, 0xfe}};
+  static const uint8_t writes[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4},    {0x21, 3},
+                                      {0x43, 0x34}, {0x40, 0},    {0x40, 0x40}, {0x21, 0xfe}};
   for (unsigned i = 0; i < sizeof writes / 2; i++)
     out8(writes[i][0], writes[i][1]);
 }

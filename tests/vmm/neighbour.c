@@ -1,5 +1,5 @@
-// A guest that looks after its memory: it fills 8 MB, reads them again and again, and says whether they stayed as they
-// were.
+// A guest that looks after its memory: it fills 8 MB, reads them again and again, and says whether they
+// stayed as they were.
 #include "bare.h"
 
 enum { FROM = 0x400000, TO = 0xc00000, ROUNDS = 24 };

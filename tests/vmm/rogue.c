@@ -1,5 +1,6 @@
-// A guest that breaks out: by the device pacifica-dma, which it was given, it writes at every page that is not its own,
-// from 0 to the end that `to=` names, or only in `from=` to `to=`. docs/pacifica-dma.md has the registers.
+// A guest that breaks out: by the device pacifica-dma, which it was given, it writes at every page that is
+// not its own, from 0 to the end that `to=` names, or only in `from=` to `to=`. docs/pacifica-dma.md has the
+// registers.
 #include "bare.h"
 
 enum { COMMAND = 1, STATUS, DEST = 6, LENGTH = 8, DATA = 10, WRITE = 6, BUSY = 1, ABORT = 4, PAGE = 4096 };
@@ -48,8 +49,9 @@ void run(const struct multiboot *info)
   uint32_t mine = 0;
   for (uint32_t at = 0; !mine && at < 0xe0000000; at += PAGE)
     mine = own(info, at) ? at + 0x200000 : 0;
-  say(writes(reg, mine) && *(volatile uint32_t *)(uintptr_t)mine == 0x0bad0bad ? "rogue: reaches its own memory\n"
-                                                                              : "rogue: does not reach its own memory\n");
+  say(writes(reg, mine) && *(volatile uint32_t *)(uintptr_t)mine == 0x0bad0bad
+          ? "rogue: reaches its own memory\n"
+          : "rogue: does not reach its own memory\n");
   uint32_t done = 0, refused = 0, to = argument(info, "to=", 0x40000000);
   for (uint32_t at = argument(info, "from=", 0); at < to; at += PAGE)
     if (!own(info, at))

@@ -211,17 +211,20 @@ struct reader {
   struct config *c;
   struct config_guest *guest; // the section's, or NULL
   bool host;
+  bool none; // the section is none: its lines are passed over
 };
 
 static const char *section(struct reader *r, struct word w, unsigned line)
 {
   r->guest = NULL;
   r->host = false;
+  r->none = true;
   if (w.len < 2 || w.at[w.len - 1] != ']')
     return "a section ends with ]";
   w = trim(w.at + 1, w.at + w.len - 1);
   if (is(w, "host")) {
     r->host = true;
+    r->none = false;
     return NULL;
   }
   if (w.len < 6 || !is((struct word){w.at, 5}, "guest") || !blank(w.at[5]))
@@ -230,6 +233,7 @@ static const char *section(struct reader *r, struct word w, unsigned line)
     return "more than 16 guests";
   w = trim(w.at + 5, w.at + w.len);
   struct config_guest *g = r->guest = &r->c->guest[r->c->count++];
+  r->none = false;
   *g = (struct config_guest){.line = line, .asid = true, .times = 1, .dev = r->c->dev};
   for (unsigned i = 0; i + 1 < r->c->count; i++)
     if (is(w, r->c->guest[i].name)) {
@@ -276,7 +280,7 @@ void config_read(struct config *c, const char *text, size_t len,
     const char *wrong = NULL;
     char shown[48];
     text = eol + 1;
-    if (!w.len)
+    if (!w.len || (r.none && *w.at != '['))
       continue;
     if (*w.at == '[')
       wrong = section(&r, w, line);
