@@ -31,7 +31,7 @@ static void read_config(void)
   for (unsigned i = 0; i < boot.module_count; i++) {
     const struct boot_module *m = &boot.module[i];
     size_t n = strlen(m->name);
-    if (n < 4 || strcmp(m->name + n - 4, ".ini"))
+    if (n < 4 || strcmp(m->name + n - 4, ".ini") != 0)
       continue;
     config_read(&config, ptr(m->start), m->end - m->start, report);
     return;

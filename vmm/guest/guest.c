@@ -242,7 +242,7 @@ static void ended(struct guest *g, struct vcpu *v)
     return;
   }
   print("vmm: guest %s stopped: %s (cpu %u)\n", g->name, g->reason, v->number);
-  if (strcmp(g->reason, "powered off"))
+  if (strcmp(g->reason, "powered off") != 0)
     guest_show_registers(v);
 }
 

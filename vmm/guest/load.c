@@ -41,7 +41,7 @@ bool load_elf(struct guest *g, const struct image *i, struct elf *e, uint64_t sh
 {
   enum { PT_LOAD = 1 };
   const uint8_t *p = i->data;
-  if (i->size < 64 || memcmp(p, "\177ELF", 4))
+  if (i->size < 64 || memcmp(p, "\177ELF", 4) != 0)
     return false;
   bool wide = e->wide = p[4] == 2;
   uint64_t at = wide ? get(p + 32, 8) : get(p + 28, 4);

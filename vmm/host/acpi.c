@@ -126,7 +126,7 @@ static void srat(struct acpi *a, const uint8_t *p, const uint8_t *end)
 static void find_s5(struct acpi *a, const uint8_t *p, const uint8_t *end)
 {
   for (; p + 12 < end; p++) {
-    if (memcmp(p, "_S5_\x12", 5))
+    if (memcmp(p, "_S5_\x12", 5) != 0)
       continue;
     p += 5 + 1 + (p[5] >> 6) + 1; // package length, number of elements
     uint8_t v[2] = {0, 0};
