@@ -144,6 +144,8 @@ static void fill(struct op *op, const ZydisDecodedInstruction *zi, const ZydisDe
       op->seg = SEG_GS;
     else
       op->seg = SEG_DS;
+    if ((mode & MODE_CS64) && op->seg < SEG_FS) // the others say nothing there
+      op->seg = SEG_DS;
   }
   unsigned imms = 0, regs = 0;
   for (unsigned i = 0; i < zi->operand_count_visible; i++) {

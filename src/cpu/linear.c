@@ -30,6 +30,12 @@ static uint64_t refuse(struct cpu *c, unsigned seg)
   return 0;
 }
 
+void stack_refused(struct cpu *c, const struct op *op)
+{
+  c->at = op;
+  refuse(c, SEG_SS);
+}
+
 // Protected mode: may the segment be used for this at all?
 static bool type_allows(const struct seg *s, enum access acc)
 {

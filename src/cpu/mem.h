@@ -93,6 +93,8 @@ enum access { ACC_READ, ACC_WRITE, ACC_RW };
 uint64_t op_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc);
 // offset within a segment to linear, with all checks; used by strings, stack, far transfers.
 uint64_t seg_linear(struct cpu *c, unsigned seg, uint64_t offset, unsigned size, enum access acc);
+// An address of the stack that is not canonical: #SS for the op.
+void stack_refused(struct cpu *c, const struct op *op);
 // The offset part alone (LEA).
 uint64_t op_offset(const struct cpu *c, const struct op *op);
 
@@ -187,6 +189,23 @@ static inline uint64_t cold_linear(struct cpu *c, const struct op *op, unsigned 
       *(guest_u##bits *)(la_ + e_->add) = (val);                                                             \
     } else {                                                                                                 \
       cold_store((c), (op), la_, (bits) / 8, (val));                                                         \
+      if (unlikely((c)->faulted))                                                                            \
+        return;                                                                                              \
+    }                                                                                                        \
+  } while (0)
+
+// To the stack, for handlers whose op->seg is another operand's: an address that is not canonical is told
+// apart here.
+#define STACK_STORE(c, op, bits, la, val)                                                                    \
+  do {                                                                                                       \
+    uint64_t sp_ = (la);                                                                                     \
+    const struct tlbe *e_ = tlb_slot((c), sp_);                                                              \
+    if (likely(tlb_hit(e_->wtag, sp_, (bits) / 8))) {                                                        \
+      *(guest_u##bits *)(sp_ + e_->add) = (val);                                                             \
+    } else {                                                                                                 \
+      if (unlikely(!canonical(sp_) || !canonical(sp_ + (bits) / 8 - 1)))                                     \
+        return stack_refused((c), (op));                                                                     \
+      cold_store((c), (op), sp_, (bits) / 8, (val));                                                         \
       if (unlikely((c)->faulted))                                                                            \
         return;                                                                                              \
     }                                                                                                        \

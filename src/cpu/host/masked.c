@@ -70,20 +70,34 @@ static void op_gather(struct cpu *c, const struct op *op)
   NEXT(c, op);
 }
 
+// ---- masked moves ----
+
+// The linear address of the element `at` bytes from the operand's start, if it may be accessed. Elements are
+// accesses of their own: each counts against the limit, and for the form of its address.
+static uint64_t element_la(struct cpu *c, const struct op *op, unsigned at, unsigned size, enum access acc)
+{
+  uint64_t la;
+  if (op->ea == EA_SLOW) {
+    la = seg_linear(c, op->seg, op_offset(c, op) + at, size, acc);
+    c->at = op;
+    return la;
+  }
+  la = op_ea(c, op, size, acc) + at;
+  return c->mode & MODE_CS64 ? la : (uint32_t)la;
+}
+
 // ---- VMASKMOV, VPMASKMOV: op->reg: data; op->rm: mask; imm: element size | vector size << 8 ----
 
 static bool mask_load(struct cpu *c, const struct op *op)
 {
   unsigned size = op->imm & 0xff, bytes = op->imm >> 8 & 0xff;
-  uint64_t la = op_ea(c, op, size, ACC_READ);
   uint8_t out[32] = {0};
-  if (c->faulted)
-    return false;
   for (unsigned i = 0; i < bytes; i += size) {
     uint64_t v;
     if (!(c->v[op->rm][i + size - 1] & 0x80))
       continue;
-    if (!op_load(c, op, la + i, size, &v))
+    uint64_t la = element_la(c, op, i, size, ACC_READ);
+    if (c->faulted || !op_load(c, op, la, size, &v))
       return false;
     memcpy(out + i, &v, size);
   }
@@ -91,19 +105,22 @@ static bool mask_load(struct cpu *c, const struct op *op)
   return true;
 }
 
+// Every address is looked at before the first element is written.
 static bool mask_store(struct cpu *c, const struct op *op)
 {
   unsigned size = op->imm & 0xff, bytes = op->imm >> 8 & 0xff;
-  uint64_t la = op_ea(c, op, size, ACC_WRITE);
-  if (c->faulted)
-    return false;
-  for (unsigned i = 0; i < bytes; i += size)
-    if ((c->v[op->rm][i + size - 1] & 0x80) && !mem_probe_write(c, op, la + i, size))
+  uint64_t la[8];
+  for (unsigned i = 0; i < bytes; i += size) {
+    if (!(c->v[op->rm][i + size - 1] & 0x80))
+      continue;
+    la[i / size] = element_la(c, op, i, size, ACC_WRITE);
+    if (c->faulted || !mem_probe_write(c, op, la[i / size], size))
       return false;
+  }
   for (unsigned i = 0; i < bytes; i += size) {
     uint64_t v = 0;
     memcpy(&v, c->v[op->reg] + i, size);
-    if ((c->v[op->rm][i + size - 1] & 0x80) && !op_store(c, op, la + i, size, v))
+    if ((c->v[op->rm][i + size - 1] & 0x80) && !op_store(c, op, la[i / size], size, v))
       return false;
   }
   return true;
@@ -132,14 +149,16 @@ static void op_mask_store(struct cpu *c, const struct op *op)
 static bool mask_bytes(struct cpu *c, const struct op *op, const uint8_t *data, const uint8_t *mask,
                        unsigned n)
 {
-  uint64_t la = op_ea(c, op, n, ACC_WRITE);
-  if (c->faulted)
-    return false;
-  for (unsigned i = 0; i < n; i++)
-    if ((mask[i] & 0x80) && !mem_probe_write(c, op, la + i, 1))
+  uint64_t la[16];
+  for (unsigned i = 0; i < n; i++) {
+    if (!(mask[i] & 0x80))
+      continue;
+    la[i] = element_la(c, op, i, 1, ACC_WRITE);
+    if (c->faulted || !mem_probe_write(c, op, la[i], 1))
       return false;
+  }
   for (unsigned i = 0; i < n; i++)
-    if ((mask[i] & 0x80) && !op_store(c, op, la + i, 1, data[i]))
+    if ((mask[i] & 0x80) && !op_store(c, op, la[i], 1, data[i]))
       return false;
   return true;
 }

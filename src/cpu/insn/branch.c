@@ -85,7 +85,7 @@ static void call_m_64(struct cpu *c, const struct op *op)
   if (unlikely(!canonical(to)))
     return bad_target(c, op);
   la = c->r[RSP] - 8;
-  STORE(c, op, 64, la, c->r[REG_IP] + op->off + op->len);
+  STACK_STORE(c, op, 64, la, c->r[REG_IP] + op->off + op->len);
   c->r[RSP] = la;
   return go_indirect(c, to);
 }
@@ -187,6 +187,8 @@ bool select_jmp(struct op *op, const struct op_source *s)
 bool select_call(struct op *op, const struct op_source *s)
 {
   static const struct near_fns fns = {call_64, call_32, call_r_64, call_m_64};
+  if (!(op->flags & OPF_MEM))
+    op->seg = SEG_SS;
   if (s->mode & MODE_LMSLE) { // the stack has a limit
     op->osz = branch_osz(s);
     return false;
@@ -197,6 +199,7 @@ bool select_ret(struct op *op, const struct op_source *s)
 {
   enum width w = width_of(s);
   op->osz = branch_osz(s);
+  op->seg = SEG_SS;
   if ((op->flags & OPF_FAR) || w == W_ANY || (s->mode & MODE_LMSLE))
     return false;
   op->fn = w == W_64 ? ret_64 : ret_32;

@@ -367,7 +367,7 @@ static void push_m_64(struct cpu *c, const struct op *op)
   EA(c, op, 8, ACC_READ, la);
   LOAD(c, op, 64, v, la);
   la = c->r[RSP] - 8;
-  STORE(c, op, 64, la, v);
+  STACK_STORE(c, op, 64, la, v);
   c->r[RSP] = la;
   NEXT(c, op);
 }
@@ -533,6 +533,8 @@ bool select_push(struct op *op, const struct op_source *s)
   op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
   if (x->type == ZYDIS_OPERAND_TYPE_REGISTER)
     op->reg = decode_reg(x->reg.value);
+  if (x->type != ZYDIS_OPERAND_TYPE_MEMORY)
+    op->seg = SEG_SS;
   if (wide_stack(s) && op->osz == 3)
     op->fn = x->type == ZYDIS_OPERAND_TYPE_REGISTER    ? push_r_64
              : x->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? push_i_64
@@ -556,6 +558,7 @@ bool select_pop(struct op *op, const struct op_source *s)
   bool flat32 =
       (s->mode & (MODE_CS64 | MODE_CS32 | MODE_SS32 | MODE_FLAT)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT);
   op->reg = decode_reg(x->reg.value);
+  op->seg = SEG_SS;
   if (wide_stack(s) && op->osz == 3)
     op->fn = pop_r_64;
   else if (flat32 && op->osz == 2)
@@ -567,6 +570,7 @@ bool select_pop(struct op *op, const struct op_source *s)
 bool select_leave(struct op *op, const struct op_source *s)
 {
   op->osz = s->zi->operand_width == 64 ? 3 : s->zi->operand_width == 32 ? 2 : 1;
+  op->seg = SEG_SS;
   if (!wide_stack(s) || op->osz != 3)
     return false;
   op->fn = leave_64;
