@@ -189,7 +189,7 @@ static bool machine_fixed(struct opts *o, struct err *e)
     bool is;
     const char *why;
   } fixed[] = {
-      {"smm", false, "there is no system-management mode firmware"},
+      {"smm", true, "the processor has system-management mode"},
       {"acpi", true, "the guest can be told to ignore ACPI"},
       {"usb", false, "there is no USB controller"},
       {"i8042", true, "the board has a keyboard controller"},
@@ -220,7 +220,7 @@ bool take_machine(struct cli *c, const char *value, struct err *e)
   struct opts o;
   if (!strcmp(value, "help") || !strcmp(value, "?")) {
     printf("Supported machines are:\npc                   PC with i440FX and PIIX3 (default)\n"
-           "Properties: hpet=on|off, pit=on|off; smm=off, acpi=on, usb=off, i8042=on, sata=off, nvdimm=off,\n"
+           "Properties: hpet=on|off, pit=on|off; smm=on, acpi=on, usb=off, i8042=on, sata=off, nvdimm=off,\n"
            "hmat=off; accepted: accel, kernel_irqchip, vmport, dump-guest-core, mem-merge, graphics,\n"
            "fd-bootchk, suppress-vmdesc\n");
     return c->done = true;
