@@ -77,6 +77,7 @@ enum walk_kind {
 // The debugger's walks do not count.
 struct tlb_walks {
   uint64_t walks;        // for accesses that the TLB had nothing for
+  uint64_t fills;        // of them, those that put a page into the TLB: the others ended in a fault
   uint64_t table_refs;   // references to the tables that CR3 names
   uint64_t nested_walks; // through nested tables: for an access, or a reference to a guest's table
   uint64_t nested_refs;  // references to nested tables

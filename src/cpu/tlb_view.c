@@ -172,8 +172,9 @@ static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, st
     *p = (struct page){old, e->perm, e->pkey, e->gshift};
     return true;
   }
+  struct tlb_walks *walks = &t->walks[mmu_walk_kind(c)];
   if (c->cr0 & CR0_PG)
-    t->walks[mmu_walk_kind(c)].walks++;
+    walks->walks++;
   if (!mmu_walk(c, la, view, need, w)) {
     if (e) // a fault removes what was kept of the page
       tlb_flush_page(c, la);
@@ -182,8 +183,10 @@ static bool look_up(struct cpu *c, unsigned view, uint64_t la, unsigned need, st
   *p = (struct page){page_address(w->pa, w->shift, la & ~0xfffull), w->perm, w->pkey, w->gshift};
   if (e && old != p->pa) // the other views must not keep what the walk has found out to be wrong
     tlb_flush_page(c, la);
-  if (c->cr0 & CR0_PG)
+  if (c->cr0 & CR0_PG) {
+    walks->fills++;
     tlb_store_insert(t, la, w);
+  }
   return true;
 }
 

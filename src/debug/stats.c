@@ -50,8 +50,8 @@ static void walks(FILE *f, const struct tlb_stats *t)
   fprintf(f, "     \"walks\": {");
   for (unsigned i = 0; i < WALK_KINDS; i++) {
     const struct tlb_walks *w = &t->kind[i];
-    fprintf(f, "%s\"%s\": {\"walks\": %llu, \"table_references\": %llu", i ? ",\n      " : "", kinds[i],
-            (ull)w->walks, (ull)w->table_refs);
+    fprintf(f, "%s\"%s\": {\"walks\": %llu, \"fills\": %llu, \"table_references\": %llu",
+            i ? ",\n      " : "", kinds[i], (ull)w->walks, (ull)w->fills, (ull)w->table_refs);
     if (i == WALK_NESTED)
       fprintf(f,
               ",\n       \"nested_walks\": %llu, \"nested_references\": %llu, \"nested_hits\": %llu, "

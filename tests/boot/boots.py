@@ -196,9 +196,9 @@ def known_world_switches_are_counted_exactly(ctx):
         assert cpu["world_switches"] == {"entries": 7, "exits": 7, "by_code": {
             "VMEXIT_CPUID": 1, "VMEXIT_VMMCALL": 1, "VMEXIT_HLT": 3, "VMEXIT_EXCP6": 1, "VMEXIT_INVALID": 1}}
         # 11 pages for ASID 1, the code for ASID 2; three tables with one page for the guest, each under three nested ones.
-        assert cpu["walks"]["nested"] == {"walks": 12, "table_references": 36, "nested_walks": 12, "nested_references": 36,
+        assert cpu["walks"]["nested"] == {"walks": 12, "fills": 12, "table_references": 36, "nested_walks": 12, "nested_references": 36,
                                           "nested_hits": 36, "nested_references_saved": 108}, cpu["walks"]
-        assert cpu["walks"]["shadow"] == {"walks": 0, "table_references": 0}
+        assert cpu["walks"]["shadow"] == {"walks": 0, "fills": 0, "table_references": 0}
         by_asid = {a["asid"]: a for a in cpu["asids"]}
         assert by_asid[1] == {"asid": 1, "fills": 11, "flushes": 0, "kept": 11, "nested_kept": 11}, by_asid
         assert by_asid[2] == {"asid": 2, "fills": 1, "flushes": 0, "kept": 1, "nested_kept": 1}, by_asid
