@@ -180,7 +180,7 @@ void acpi_read(struct acpi *a, uint64_t given)
       else if (!memcmp(t, "FACP", 4))
         fadt(a, t);
       else if (!memcmp(t, "MCFG", 4) && end - t >= 60)
-        a->ecam = get64(t + 44);
+        a->ecam = get64(t + 44), a->ecam_first = t[54], a->ecam_last = t[55];
     }
   } else {
     print("vmm: no ACPI tables: one CPU, one node\n");

@@ -25,7 +25,8 @@ struct acpi {
   uint32_t isa_gsi[16];
   uint16_t isa_flags[16];
   uint16_t pm1a_cnt, pm1b_cnt, s5; // s5: SLP_TYP for PM1a in 7:0, PM1b in 15:8; FFFFh unknown
-  uint64_t ecam;                   // MCFG's base for segment 0, or 0
+  uint64_t ecam;                   // MCFG: configuration space in memory, of segment 0, for these buses; or 0
+  uint8_t ecam_first, ecam_last;
 };
 
 // rsdp: 0 if the loader did not tell; then it is searched where a BIOS puts it.

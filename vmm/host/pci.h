@@ -1,4 +1,5 @@
-// The machine's PCI configuration space, by ports CF8h and CFCh. PCI 3.0, 3.2.2.3.
+// The machine's PCI configuration space: in memory where ACPI's MCFG says so, else by ports CF8h and CFCh.
+// PCI 3.0, 3.2.2.3; PCI Express 3.0, 7.2.2.
 #ifndef HOST_PCI_H
 #define HOST_PCI_H
 
