@@ -66,7 +66,7 @@ static void tell(struct machine *m, unsigned bits, const uint8_t *d)
   uint8_t pcr[64];
   const struct tpm_backend *tpm = machine_tpm_backend(m);
   unsigned n = tpm ? tpm_pcr(tpm, 17, bits, pcr) : 0;
-  log_line(&m->log, LOG_SKINIT, "skinit measured %u bytes, SHA-%u %s%s%s\n", m->launch.measured,
+  log_line(&m->log, LOG_SKINIT, "skinit sent %u bytes, SHA-%u %s%s%s\n", m->launch.measured,
            bits == 160 ? 1 : bits, hex(d, bits / 8, a), n ? ", PCR 17 is " : "", n ? hex(pcr, n, b) : "");
 }
 
