@@ -32,7 +32,7 @@ static bool interrupts_open(const struct cpu *c)
 // A virtual NMI or interrupt of the guest that can be taken now. APM2 15.21.4, 15.21.10
 static bool virtual_open(const struct cpu *c)
 {
-  return c->shadow == SHADOW_NONE && (!c->svm->vgif || (c->svm->vintr & VINTR_GIF));
+  return c->shadow == SHADOW_NONE && (c->svm->vgif ? (c->svm->vintr & VINTR_GIF) != 0 : c->gif);
 }
 static bool virtual_nmi_ready(const struct cpu *c)
 {
@@ -58,13 +58,13 @@ bool interp_runnable(struct cpu *c)
     return true;
   if (c->run == RUN_WAIT_SIPI)
     return c->pending & (PEND_INIT | PEND_SIPI);
-  if ((c->pending & PEND_MC) || ((c->pending & (PEND_INIT | PEND_SMI)) && smi_open(c)))
+  if (((c->pending & PEND_MC) && c->gif) || ((c->pending & (PEND_INIT | PEND_SMI)) && smi_open(c)))
     return true;
-  if ((c->pending & PEND_NMI) && !c->nmi_blocked)
+  if ((c->pending & PEND_NMI) && !c->nmi_blocked && c->gif)
     return true;
   if ((c->pending & PEND_VINTR) && (virtual_nmi_ready(c) || virtual_irq_ready(c)))
     return true;
-  return (c->pending & PEND_INTR) && (if_open(c) || (c->run == RUN_MWAIT && c->mwait_break));
+  return (c->pending & PEND_INTR) && ((if_open(c) && c->gif) || (c->run == RUN_MWAIT && c->mwait_break));
 }
 
 bool interp_hears(const struct cpu *c)
@@ -347,8 +347,10 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       continue;
     }
     if (unlikely(c->pending)) {
+      int64_t before = c->left + c->stolen;
       attend(c);
-      if (c->faulted)
+      // What it took may leave the next one open: that comes before the handler's first instruction.
+      if (c->faulted || c->left + c->stolen != before)
         continue;
     }
     if (unlikely(c->mode_stale))

@@ -12,6 +12,7 @@
 #include "cpu/lapic.h"
 #include "cpu/model.h"
 #include "cpu/seg.h"
+#include "cpu/svm/svm.h"
 #include "cpu/tlb_store.h"
 
 static struct host_code *stubs;
@@ -169,7 +170,7 @@ static void check_segments(const struct cpu *c)
 
 static void check_control(const struct cpu *c)
 {
-  FUZZ_REQUIRE(!(c->cr0 >> 32) && (!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE)), "CR0 %llx",
+  FUZZ_REQUIRE(!(c->cr0 >> 32) && (!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE) || c->guest), "CR0 %llx",
                (unsigned long long)c->cr0);
   FUZZ_REQUIRE(!(c->cr4 & ~cr4_allowed(c)), "CR4 %llx", (unsigned long long)c->cr4);
   FUZZ_REQUIRE(!(c->efer & ~efer_allowed(c)), "EFER %llx", (unsigned long long)c->efer);
@@ -196,9 +197,9 @@ void cpubed_check(struct cpubed *b)
   check_segments(c);
   check_control(c);
   const struct tlb *t = c->tlbs;
-  for (unsigned i = 0; i < t->contexts; i++)
+  for (unsigned i = 0; i < t->contexts_used; i++)
     for (unsigned v = 0; v < VIEWS; v++)
-      if (t->context[i].view[v].ready)
+      if (t->context[i].view[v].ready && t->context[i].drop != DROP_ALL)
         check_view(b, &t->context[i].view[v]);
 }
 
@@ -249,6 +250,17 @@ void cpubed_same(const struct cpubed *a, const struct cpubed *b)
   SAME(star);
   SAME(plain_msr);
   SAME_WORD(tsc_offset);
+  SAME_WORD(gif);
+  SAME_WORD(guest);
+  SAME_WORD(in_smm);
+  SAME_WORD(nmi_blocked);
+  SAME_WORD(smm_base);
+  SAME_WORD(vm_cr);
+  SAME_WORD(vm_hsave_pa);
+  SAME_WORD(svm->vmcb_pa);
+  SAME_WORD(svm->count.entries);
+  SAME(svm->count.exit);
+  FUZZ_REQUIRE(!x->guest || x->svm->vintr == y->svm->vintr, "VINTR");
   SAME_WORD(stat_exceptions);
   SAME_WORD(stat_interrupts);
   FUZZ_REQUIRE(a->noise == b->noise, "the devices saw other accesses");

@@ -137,8 +137,11 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   c->ip = g->rip;
   c->r[RSP] = g->rsp;
   c->r[RAX] = g->rax;
-  c->cpl = !(c->cr0 & CR0_PE) ? 0 : (g->rflags & FL_VM) ? 3 : g->cpl & 3;
-  cpu_set_flags(c, (uint32_t)g->rflags & FL_ALL);
+  uint32_t flags = (uint32_t)g->rflags & FL_ALL;
+  if (!(c->cr0 & CR0_PE) || cpu_long(c)) // modes that have no virtual-8086 mode
+    flags &= ~(uint32_t)FL_VM;
+  c->cpl = !(c->cr0 & CR0_PE) ? 0 : flags & FL_VM ? 3 : g->cpl & 3;
+  cpu_set_flags(c, flags);
   s->g_pat = g->g_pat;
   if (model_has(c->model, FEAT_V_SPEC_CTRL)) {
     s->host.spec_ctrl = c->spec_ctrl;
@@ -360,6 +363,10 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
              c->index, (unsigned long long)pa, s->asid, c->seg[SEG_CS].sel, (unsigned long long)c->ip,
              (unsigned long long)v->control.eventinj);
   if (!s->np && (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !cpu_long(c) && !pdpte_load(c, c->cr3)) {
+    log_line(c->log, LOG_VMRUN,
+             "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: CR3 is %#llx: reserved bits of the page-directory "
+             "pointers there must be 0 (pdpte, APM2 15.5.1)\n",
+             c->index, (unsigned long long)pa, (unsigned long long)c->cr3);
     svm_exit(c, VMEXIT_INVALID, 0, 0);
     return false;
   }

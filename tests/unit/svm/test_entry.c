@@ -1,0 +1,101 @@
+// What comes in with VMRUN, and with events beside it: reasons of a refusal, flags that a mode does not have,
+// what GIF holds back. APM2 15.5.1, 15.17.
+#include "bed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const uint8_t hlt[] = {0xf4};
+
+static void a_refusal_for_the_page_directory_pointers_says_so(void **state)
+{
+  struct bed *b = bed_new("max", 1);
+  char *text = NULL;
+  size_t len;
+  FILE *out = open_memstream(&text, &len);
+  b->log = (struct log){.items = LOG_VMRUN, .out = out};
+  bed_code(b, hlt, 1);
+  b->v->save.efer = EFER_SVME;
+  b->v->save.cs.attrib = 0xc9b;
+  b->v->save.cr3 = BED_DATA;
+  bed_put(b, BED_DATA, 0x1e7, 8);
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_INVALID);
+  fclose(out);
+  assert_non_null(strstr(text, "VMEXIT_INVALID: CR3 is 0xe000"));
+  free(text);
+  bed_free(b);
+}
+
+// Nobody could make a guest in long mode run as virtual-8086 code.
+static void rflags_vm_counts_only_in_legacy_protected_mode(void **state)
+{
+  struct bed *b = bed_new("max", 1);
+  bed_code(b, hlt, 1);
+  b->v->save.rflags |= FL_VM;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  assert_int_equal(b->v->save.rip, BED_GUEST); // no handler's
+  b->v->save.cr0 = CR0_ET;                     // real mode
+  b->v->save.cr4 = 0;
+  b->v->save.efer = EFER_SVME;
+  b->v->save.cs = b->v->save.ss = (struct vmcb_seg){.base = BED_GUEST, .limit = 0xffff, .attrib = 0x9b};
+  b->v->save.rip = 0;
+  b->v->save.rflags = FL_VM | 2;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  assert_int_equal(b->v->save.rip, 0);
+  bed_free(b);
+}
+
+// A machine whose only processor waits with GIF clear has nothing to do, whatever is pending.
+static void a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back(void **state)
+{
+  static const uint32_t held[] = {PEND_NMI, PEND_SMI, PEND_INIT, PEND_MC, PEND_INTR};
+  for (unsigned i = 0; i < sizeof held / sizeof held[0]; i++) {
+    struct bed *b = bed_new("max", 1);
+    bed_put(b, BED_HOST, 0xf4, 1);
+    b->c->ip = BED_HOST;
+    b->c->gif = false;
+    cpu_set_flags(b->c, FL_IF | 2);
+    b->c->pending |= held[i];
+    alarm(20);
+    bed_run(b, 100);
+    alarm(0);
+    assert_int_equal(b->c->ip, BED_HOST + 1);
+    assert_int_equal(b->c->pending, held[i]);
+    bed_free(b);
+  }
+}
+
+static int vector(void *arg)
+{
+  return 0x40;
+}
+
+// Gates that leave IF set let an interrupt in before the first instruction of a handler.
+static void what_an_nmi_leaves_open_comes_before_its_handler(void **state)
+{
+  struct bed *b = bed_new("max", 1);
+  bed_put(b, BED_HOST, 0x9090, 2);
+  bed_put(b, BED_IDT + VEC_NMI * 16 + 5, 0xef, 1); // a trap gate
+  b->c->ip = BED_HOST;
+  b->c->intack = vector;
+  lapic_virtual_wire(b->c);
+  lapic_lint(b->c, 0, 1);
+  cpu_set_flags(b->c, FL_IF | 2);
+  cpu_request(b->c, PEND_NMI);
+  bed_run(b, 20);
+  assert_int_equal(b->c->ip, BED_HANDLERS + 0x40 * 16 + 1);
+  assert_int_equal(bed_get(b, b->c->r[RSP], 8), BED_HANDLERS + VEC_NMI * 16);
+  bed_free(b);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_refusal_for_the_page_directory_pointers_says_so),
+      cmocka_unit_test(rflags_vm_counts_only_in_legacy_protected_mode),
+      cmocka_unit_test(a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back),
+      cmocka_unit_test(what_an_nmi_leaves_open_comes_before_its_handler),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
