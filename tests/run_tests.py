@@ -15,6 +15,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "boot"))
 import boots  # noqa: E402
+import boots_dev  # noqa: E402
 import boots_io  # noqa: E402
 import boots_nodes  # noqa: E402
 import boots_tpm  # noqa: E402
@@ -49,7 +50,7 @@ def boot_tests(build):
         finally:
             shutil.rmtree(ctx.tmp, ignore_errors=True)
 
-    for module in (boots, boots_io, boots_nodes, boots_tpm, boots_vmm):
+    for module in (boots, boots_dev, boots_io, boots_nodes, boots_tpm, boots_vmm):
         for name, test in inspect.getmembers(module, inspect.isfunction):
             if not name.startswith("_") and test.__module__ == module.__name__:
                 yield "boot/" + name, lambda test=test: run(test)
@@ -75,6 +76,7 @@ def prepare(build):
     guest.kernel(where.guest)
     guest.initramfs(where.guest)
     guest.hypervisor(where.guest)
+    guest.dev_initramfs(where.guest)
 
 
 def main():

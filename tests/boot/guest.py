@@ -221,8 +221,13 @@ def tpm_initramfs(dirname, tools=False):
 
 def kvmclient(dirname):
     """The client of KVM, linked statically."""
-    path = os.path.join(dirname, "kvmclient")
-    sources = [os.path.join(HERE, f) for f in ("kvmclient.c", "kvmserial.h")]
+    return static_program(dirname, "kvmclient", ["kvmserial.h", "dev.h"])
+
+
+def static_program(dirname, name, headers=()):
+    """NAME.c of this folder as a program that needs nothing else."""
+    path = os.path.join(dirname, name)
+    sources = [os.path.join(HERE, f) for f in (name + ".c", *headers)]
     if not newer(path, sources):
         os.makedirs(dirname, exist_ok=True)
         subprocess.run(["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-static", "-o", path, sources[0], "-lpthread"],
@@ -286,6 +291,34 @@ def hypervisor(dirname, packed=False, levels=1, qemu=False):
     for name, file in files:
         c.add(name, stat.S_IFREG | 0o755, read(file))
     c.add("guest/bios", stat.S_IFREG | 0o644, bios())
+    with open(path + ".new", "wb") as f:
+        f.write(c.finish())
+    os.rename(path + ".new", path)
+    return path
+
+
+def dev_initramfs(dirname):
+    """The script init-dev with the drivers of disks and networks, KVM, and a guest for it: the same kernel with init-rogue."""
+    os.makedirs(dirname, exist_ok=True)
+    path = os.path.join(dirname, "dev.cpio")
+    files = [("bin/kvmclient", kvmclient(dirname)), ("bin/exclude", static_program(dirname, "exclude", ["dev.h"])),
+             ("guest/kernel", elf_kernel(dirname)), ("guest/init.cpio", initramfs(dirname))]
+    scripts = [os.path.join(HERE, s) for s in ("init-dev", "init-rogue")]
+    if newer(path, scripts + [__file__] + [f for _, f in files]):
+        return path
+    modules = {"modules": tree(dirname, IO_MODULES), "kvm": tree(dirname, KVM_MODULES)}
+    if len(modules["kvm"]) != len(KVM_MODULES):
+        raise Missing("the modules of KVM are not beside the kernel; unset PACIFICA_KERNEL")
+    c = archive(dirname, "init-dev")
+    for d in ("guest", "modules", "kvm"):
+        c.add(d, stat.S_IFDIR | 0o755)
+    for d, found in modules.items():
+        for i, (name, file) in enumerate(found):
+            c.add(f"{d}/{i:02}-{name}.ko", stat.S_IFREG | 0o644, read(file))
+    for name, file in files:
+        c.add(name, stat.S_IFREG | 0o755, read(file))
+    c.add("guest/rogue.cpio", stat.S_IFREG | 0o644, archive(dirname, "init-rogue").finish())
+    c.add("udhcpc", stat.S_IFREG | 0o755, UDHCPC)
     with open(path + ".new", "wb") as f:
         f.write(c.finish())
     os.rename(path + ".new", path)

@@ -2,6 +2,7 @@
 //
 //   kvmclient [-c CPUS] [-m MB] [-H] -k KERNEL [-i INITRD] [-a CMDLINE]
 //   kvmclient [-c CPUS] [-m MB] -b BIOS
+//   -d BDF [-x TABLE]  gives the guest a PCI function of this machine
 //
 // Interrupt controllers and the interval timer are the kernel's; here are a 16550 at 3F8h on standard input
 // and output, a CMOS, the exit port, and an MP table for the processors. A bzImage starts in 32-bit protected
@@ -9,6 +10,10 @@
 // The guest ends by writing a byte to the exit port (F4h; it is the status), by a reset over the keyboard
 // controller or port CF9h (status 0), or by a shutdown (triple fault, status 3). What KVM cannot run ends
 // with status 4 and the processor's registers. With -H its memory lies in pages of 2 MB, else of 4 KB.
+//
+// The first 4 KB of BAR 0 of the function that -d names (0000:00:05.0) are the guest's at E0000000h; a kernel is told
+// by own=ADDRESS where its page C0000h, which it leaves alone, is for that function. With -x (dev.h) the function
+// reaches the guest's memory and nothing else.
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +30,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dev.h"
 #include "kvmserial.h"
 
 enum {
@@ -33,9 +39,11 @@ enum {
   TABLES = 0x9000,
   MP_TABLE = 0x9fc00,
   KERNEL = 0x100000,
+  OWN_PAGE = 0xc0000,
   MAX_CPUS = 16,
   HUGE = 2 << 20
 };
+#define PASSED 0xe0000000ull // the function's registers
 enum { EXIT_PORT = 0xf4, STATUS_SHUTDOWN = 3, STATUS_BROKEN = 4 };
 
 struct vm {
@@ -318,6 +326,41 @@ static void load_bios(struct vm *vm, const char *path)
   free(b);
 }
 
+// The guest's memory stays where it is: the function does not go through the guest's page tables.
+static void pass_function(struct vm *vm, const char *bdf, const char *table)
+{
+  char path[100];
+  unsigned bus, unit, function;
+  if (sscanf(bdf, "%*x:%x:%x.%x", &bus, &unit, &function) != 3 || bus)
+    die("%s: is not on bus 0", bdf);
+  snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/enable", bdf);
+  int fd = must(open(path, O_WRONLY), path);
+  must(write(fd, "1", 1), path);
+  close(fd);
+  snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/config", bdf);
+  fd = must(open(path, O_RDWR), path);
+  uint16_t command = 6; // memory, bus master
+  must(pwrite(fd, &command, sizeof command, 4), path);
+  close(fd);
+  snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/resource0", bdf);
+  fd = must(open(path, O_RDWR | O_SYNC), path);
+  void *regs = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (regs == MAP_FAILED)
+    die("%s: %s", path, strerror(errno));
+  close(fd);
+  must(mlock(vm->ram, vm->ram_size), "mlock");
+  memory(vm, 2, PASSED, 4096, regs, false);
+  if (table) {
+    struct dev d;
+    dev_open(&d, strtoull(table, NULL, 0));
+    memset(d.table, 0xff, DEV_TABLE);
+    dev_mark(&d, vm->ram, vm->ram_size, false);
+    dev_on(&d, 1, (int)unit, 0);
+  }
+  snprintf((char *)vm->ram + CMDLINE + strlen((char *)vm->ram + CMDLINE), 30, " own=%llx",
+           (unsigned long long)dev_physical(vm->ram + OWN_PAGE));
+}
+
 // ISA interrupts reach both controllers; the timer is at pin 2 of the I/O APIC.
 static void route_interrupts(struct vm *vm)
 {
@@ -549,7 +592,8 @@ int main(int argc, char **argv)
   static struct vm vm = {.cpus = 1, .ram_size = 128 << 20};
   static struct vcpu cpus[MAX_CPUS];
   const char *kernel = NULL, *initrd = NULL, *cmdline = "console=ttyS0", *bios = NULL;
-  for (int c; (c = getopt(argc, argv, "c:m:k:i:a:b:H")) != -1;) {
+  const char *function = NULL, *table = NULL;
+  for (int c; (c = getopt(argc, argv, "c:m:k:i:a:b:Hd:x:")) != -1;) {
     switch (c) {
     case 'c':
       vm.cpus = strtoul(optarg, NULL, 0);
@@ -565,6 +609,12 @@ int main(int argc, char **argv)
       break;
     case 'a':
       cmdline = optarg;
+      break;
+    case 'd':
+      function = optarg;
+      break;
+    case 'x':
+      table = optarg;
       break;
     case 'H':
       vm.huge = true;
@@ -588,6 +638,8 @@ int main(int argc, char **argv)
     load_bios(&vm, bios);
   else
     load_linux(&vm, kernel, initrd, cmdline);
+  if (function)
+    pass_function(&vm, function, table);
   for (unsigned i = 0; i < vm.cpus; i++)
     new_cpu(&vm, &cpus[i], i);
   pthread_t t;
