@@ -12,8 +12,8 @@
 #include "device/serial.h"
 #include "device/vga.h"
 #include "machine/devices.h"
-#include "machine/tpm.h"
 #include "machine/nets.h"
+#include "machine/tpm.h"
 
 static struct irq isa_irq(void *arg, int n)
 {

@@ -16,7 +16,6 @@
 #include "device/net.h"
 #include "engine/engine.h"
 #include "fabric/fabric.h"
-#include "machine/launch.h"
 #include "firmware/acpi.h"
 #include "firmware/bios.h"
 #include "firmware/board.h"
@@ -24,6 +23,7 @@
 #include "machine/bootorder.h"
 #include "machine/config.h"
 #include "machine/config_space.h"
+#include "machine/launch.h"
 #include "machine/nodes.h"
 #include "machine/pc.h"
 

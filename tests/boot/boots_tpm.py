@@ -1,6 +1,5 @@
 """Tests of the TPM with a Linux guest, and of a measured launch. As boots.py."""
 import os
-import re
 import shutil
 import subprocess
 import time

@@ -98,7 +98,8 @@ static const char *const lines[] = {
     "-device virtio-blk-pci,drive=d0,serial=12 -boot order=dc,once=a,menu=on",
     "-chardev file,id=c0,path=x -serial chardev:c0 -mon chardev=c0,mode=readline",
     "-d int,cpu_reset -D log -limit 1000 -S -no-reboot -snapshot -state-hash",
-    "-accel kvm -clock host -nographic -display none -vga none -nic none -nic user,model=e1000,hostfwd=tcp::1-:2 -netdev user,id=a -name x,process=y",
+    "-accel kvm -clock host -nographic -display none -vga none -nic none -nic "
+    "user,model=e1000,hostfwd=tcp::1-:2 -netdev user,id=a -name x,process=y",
     "-kernel k -initrd a b,c -append console=ttyS0 -bios b",
     "-help",
     "-device help",

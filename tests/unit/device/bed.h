@@ -26,12 +26,12 @@ struct bed {
   struct clock clock;
   struct log log;
   struct device_env env;
-  int level[16];         // of ISA interrupt lines
-  unsigned edges[16];    // rising edges seen
-  unsigned messages;     // MSI writes
-  uint32_t last_message; // data of the last one
+  int level[16];            // of ISA interrupt lines
+  unsigned edges[16];       // rising edges seen
+  unsigned messages;        // MSI writes
+  uint32_t last_message;    // data of the last one
   unsigned config_requests; // of devices, for configuration space: refused
-  char dir[64];          // temporary files
+  char dir[64];             // temporary files
 };
 
 // ram: bytes of guest memory at address 0.
