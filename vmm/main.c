@@ -11,6 +11,7 @@
 #include "host/paging.h"
 #include "host/print.h"
 #include "host/serial.h"
+#include "host/tpm.h"
 #include "svm/sched.h"
 #include "svm/svm.h"
 
@@ -77,6 +78,8 @@ void main(uint32_t magic, uint32_t info)
   if (!config.dev)
     dev_off();
   show_memory();
+  if (tpm_skinit())
+    tpm_show();
   load_modules(&boot);
   for (unsigned i = 0; i < config.count; i++)
     if (config.guest[i].bad)
