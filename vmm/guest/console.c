@@ -115,7 +115,7 @@ static void key(uint8_t c)
     return;
   case 's':
     if (g->state == GUEST_RUNNING)
-      g->state = GUEST_PAUSED;
+      guest_pause(g);
     else if (g->state == GUEST_PAUSED)
       guest_continue(g);
     break;

@@ -202,6 +202,13 @@ void guest_reset(struct guest *g)
   console_request();
 }
 
+void guest_pause(struct guest *g)
+{
+  g->state = GUEST_PAUSED;
+  for (unsigned i = 0; i < g->vcpu_count; i++)
+    vcpu_wake(g->vcpu[i]);
+}
+
 void guest_continue(struct guest *g)
 {
   g->state = GUEST_RUNNING;

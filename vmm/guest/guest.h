@@ -102,6 +102,7 @@ void guest_destroy(struct guest *g);
 void guest_stop(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Asks for a reset, from any CPU: the first CPU does it.
 void guest_reset(struct guest *g);
+void guest_pause(struct guest *g);
 void guest_continue(struct guest *g);
 // A byte from the console, with guard held.
 void guest_input(struct guest *g, uint8_t c);

@@ -89,7 +89,7 @@ static const char *load_packed(struct guest *g, const struct image *kernel, cons
 {
   const uint8_t *k = kernel->data;
   uint64_t setup = ((k[SETUP_SECTS] ? k[SETUP_SECTS] : 4) + 1) * 512ull;
-  if (setup > kernel->size)
+  if (setup > kernel->size || kernel->size < 0x301)
     return "its kernel is cut short";
   const struct slot *s = &g->slot[g->slots - 1];
   uint64_t align = get32(k + ALIGNMENT), at = get64(k + PREFERRED);

@@ -8,7 +8,7 @@
 #include "host/types.h"
 #include "host/x86.h"
 
-enum { CPUS = 16 };
+enum { CPUS = 16, CPU_ASIDS = 256 };
 
 struct vcpu;
 
@@ -31,7 +31,7 @@ struct cpu {
   uint64_t idle_tsc; // time spent waiting
   uint32_t asids;    // of this CPU, APM2 15.25.1
   uint32_t next_asid;
-  uint32_t free_asids[16], free_asid_count;
+  uint32_t free_asids[CPU_ASIDS], free_asid_count;
   uint64_t gdt[8];
   uint8_t tss[104];
 };

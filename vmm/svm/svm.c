@@ -69,7 +69,7 @@ void svm_enable(struct cpu *c)
   if (!c->hsave || !c->host_vmcb)
     fatal("no memory for the host save area of cpu %u", c->id);
   c->asids = svm_features.asids;
-  c->next_asid = 1;
+  c->next_asid = 2; // 1 is shared by all for whom there is none of their own
   wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
   wrmsr(MSR_VM_HSAVE_PA, c->hsave);
   __asm__ volatile("stgi"); // SKINIT leaves GIF 0, on the other CPUs too. APM2 15.27.8

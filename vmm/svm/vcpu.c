@@ -71,7 +71,7 @@ void vcpu_reset(struct vcpu *v)
   v->tsc_adjust = 0;
   v->mtrr_def = 0xc06; // enabled, write-back, as a BIOS leaves it
   memset(v->mtrr, 0, sizeof v->mtrr);
-  v->halted = v->nmi = false;
+  v->halted = v->nmi = v->nmi_inside = false;
   v->wait_sipi = v->number != 0;
   v->flush = true;
   memset(v->fpu, 0, v->guest->fpu_size);

@@ -26,7 +26,8 @@ void vpit_reset(struct guest *g)
 // Clocks since the count was loaded.
 static uint64_t elapsed(const struct vpit_counter *c)
 {
-  return c->running ? mul_div(rdtsc() - c->start, HZ, tsc_hz()) : 0;
+  uint64_t now = rdtsc(); // of this CPU, which may be a little behind the one that loaded the count
+  return c->running && now > c->start ? mul_div(now - c->start, HZ, tsc_hz()) : 0;
 }
 
 static uint64_t to_tsc(uint64_t clocks)
