@@ -48,6 +48,11 @@ void tpm_startup(const struct tpm_backend *b);
 // bytes, 0: no such bank.
 unsigned tpm_pcr(const struct tpm_backend *b, unsigned index, unsigned bits, uint8_t digest[64]);
 
+// One of SKINIT's hash cycles (bus.h), for an interface that has given locality 4 its turn. *hashing: a
+// sequence was begun, and was not refused. False: it is none of these cycles.
+bool tpm_hash_cycle(const struct tpm_backend *b, bool *hashing, uint64_t cycle, unsigned size,
+                    uint64_t value);
+
 // A TPM by libtpms; state: the file that keeps its permanent state, or NULL. The library is one per process:
 // the second one is refused. NULL with the error set on failure.
 struct tpm_backend *tpm_libtpms_new(enum tpm_version version, const char *state, struct err *e);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "tpm/bytes.h"
 #include "tpm/tis.h"
 
 enum {
@@ -45,11 +46,6 @@ enum {
 #define RC_CANCELED   0x909u
 #define RC_SIZE_ERROR 0x142u
 
-static uint32_t be32(const uint8_t *p)
-{
-  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static void answer_code(struct crb *c, uint32_t code)
 {
   const uint8_t resp[TPM_HEADER] = {0x80,
@@ -70,7 +66,7 @@ static void execute(void *arg)
 {
   struct crb *c = arg;
   uint8_t resp[TPM_BUFFER];
-  uint32_t n = be32(c->buffer + 2);
+  uint32_t n = tpm_get32(c->buffer + 2);
   if (n < TPM_HEADER || n > CRB_BUFFER) {
     answer_code(c, RC_SIZE_ERROR);
     return;
@@ -221,32 +217,17 @@ static void write(void *dev, uint64_t off, unsigned size, uint64_t value, const 
 
 enum txn_resp crb_special(struct crb *c, uint64_t cycle, unsigned size, uint64_t value)
 {
-  const struct tpm_backend *b = c->backend;
-  uint8_t data[8];
-  for (unsigned i = 0; i < sizeof data; i++)
-    data[i] = (uint8_t)(value >> 8 * i);
-  switch (cycle) {
-  case CYCLE_HASH_START:
+  if (cycle == CYCLE_HASH_START) {
     if (c->active != CRB_NOBODY && c->active != 4)
       c->seized[c->active] = true;
     leave(c);
     c->active = 4;
-    c->hashing = b->ops->hash(b->self, TPM_HASH_START, NULL, 0);
-    return TXN_OK;
-  case CYCLE_HASH_DATA:
-    if (c->hashing && size <= sizeof data)
-      b->ops->hash(b->self, TPM_HASH_DATA, data, size);
-    return TXN_OK;
-  case CYCLE_HASH_END:
-    if (c->hashing)
-      b->ops->hash(b->self, TPM_HASH_END, NULL, 0);
-    c->hashing = false;
-    if (c->active == 4)
-      leave(c);
-    return TXN_OK;
-  default:
-    return TXN_ABORT;
   }
+  if (!tpm_hash_cycle(c->backend, &c->hashing, cycle, size, value))
+    return TXN_ABORT;
+  if (cycle == CYCLE_HASH_END && c->active == 4)
+    leave(c);
+  return TXN_OK;
 }
 
 void crb_init(struct crb *c, struct bus *bus, struct clock *clock, const struct tpm_backend *b,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "tpm/bytes.h"
 
 enum {
   CMD_INIT = 2,
@@ -32,17 +33,6 @@ struct tpm_socket {
   int control, data;
   unsigned locality;
 };
-
-static void put32(uint8_t *p, uint32_t v)
-{
-  for (unsigned i = 0; i < 4; i++)
-    p[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 static bool send_all(int fd, const uint8_t *p, size_t n)
 {
@@ -79,10 +69,10 @@ static bool control(struct tpm_socket *s, uint32_t code, const uint8_t *arg, siz
   uint8_t msg[8 + TPM_BUFFER];
   if (n > sizeof msg - 4)
     return false;
-  put32(msg, code);
+  tpm_put32(msg, code);
   if (n)
     memcpy(msg + 4, arg, n);
-  return send_all(s->control, msg, 4 + n) && receive_all(s->control, answer, room) && get32(answer) == 0;
+  return send_all(s->control, msg, 4 + n) && receive_all(s->control, answer, room) && tpm_get32(answer) == 0;
 }
 
 static bool simple(struct tpm_socket *s, uint32_t code, const uint8_t *arg, size_t n)
@@ -117,7 +107,7 @@ static size_t command(void *self, unsigned locality, const uint8_t *cmd, size_t 
   struct tpm_socket *s = self;
   if (!set_locality(s, locality) || !send_all(s->data, cmd, n) || !receive_all(s->data, resp, TPM_HEADER))
     return 0;
-  uint32_t size = get32(resp + 2);
+  uint32_t size = tpm_get32(resp + 2);
   if (size < TPM_HEADER || size > TPM_BUFFER || !receive_all(s->data, resp + TPM_HEADER, size - TPM_HEADER))
     return 0;
   return size;
@@ -131,7 +121,7 @@ static bool hash(void *self, enum tpm_hash step, const uint8_t *data, size_t n)
     return simple(s, step == TPM_HASH_START ? CMD_HASH_START : CMD_HASH_END, NULL, 0);
   if (n > sizeof arg - 4)
     return false;
-  put32(arg, (uint32_t)n);
+  tpm_put32(arg, (uint32_t)n);
   memcpy(arg + 4, data, n);
   return simple(s, CMD_HASH_DATA, arg, 4 + n);
 }
@@ -197,13 +187,13 @@ static bool share_data(struct tpm_socket *s)
   } rights = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     return false;
-  put32(code, CMD_SET_DATAFD);
+  tpm_put32(code, CMD_SET_DATAFD);
   memcpy(CMSG_DATA(&rights.head), &pair[1], sizeof(int));
   struct iovec io = {.iov_base = code, .iov_len = sizeof code};
   struct msghdr m = {
       .msg_iov = &io, .msg_iovlen = 1, .msg_control = rights.room, .msg_controllen = sizeof rights.room};
   bool ok = sendmsg(s->control, &m, MSG_NOSIGNAL) == sizeof code &&
-            receive_all(s->control, answer, sizeof answer) && get32(answer) == 0;
+            receive_all(s->control, answer, sizeof answer) && tpm_get32(answer) == 0;
   close(pair[1]);
   s->data = pair[0];
   return ok;

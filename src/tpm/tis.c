@@ -360,32 +360,17 @@ static void write(void *dev, uint64_t off, unsigned size, uint64_t value, const 
 // A dynamic launch takes the TPM from whoever has it, and leaves it to nobody. TIS 1.3, 11.3.10 to 11.3.12.
 enum txn_resp tis_special(struct tis *t, uint64_t cycle, unsigned size, uint64_t value)
 {
-  const struct tpm_backend *b = t->backend;
-  uint8_t data[8];
-  for (unsigned i = 0; i < sizeof data; i++)
-    data[i] = (uint8_t)(value >> 8 * i);
-  switch (cycle) {
-  case CYCLE_HASH_START:
+  if (cycle == CYCLE_HASH_START) {
     if (t->active != TIS_NOBODY && t->active != 4)
       t->loc[t->active].seized = true;
     drop_command(t);
     activate(t, 4);
-    t->hashing = b->ops->hash(b->self, TPM_HASH_START, NULL, 0);
-    return TXN_OK;
-  case CYCLE_HASH_DATA:
-    if (t->hashing && size <= sizeof data)
-      b->ops->hash(b->self, TPM_HASH_DATA, data, size);
-    return TXN_OK;
-  case CYCLE_HASH_END:
-    if (t->hashing)
-      b->ops->hash(b->self, TPM_HASH_END, NULL, 0);
-    t->hashing = false;
-    if (t->active == 4)
-      relinquish(t, 4);
-    return TXN_OK;
-  default:
-    return TXN_ABORT;
   }
+  if (!tpm_hash_cycle(t->backend, &t->hashing, cycle, size, value))
+    return TXN_ABORT;
+  if (cycle == CYCLE_HASH_END && t->active == 4)
+    relinquish(t, 4);
+  return TXN_OK;
 }
 
 void tis_init(struct tis *t, struct bus *bus, struct clock *clock, const struct tpm_backend *b,

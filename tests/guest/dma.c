@@ -1,5 +1,6 @@
 // A device that accesses any address on command (docs/pacifica-dma.md): it moves memory past the processor,
 // says where nobody answered, and interrupts by a message. Needs -device pacifica-dma.
+#include "config.h"
 #include "rt.h"
 
 enum {
@@ -21,22 +22,10 @@ enum { BASE = 0xe0000000, VECTOR = 0x51 };
 static volatile uint32_t *const reg = (volatile uint32_t *)BASE;
 static volatile unsigned interrupts;
 
-static uint32_t config_read(unsigned device, unsigned off)
-{
-  outl(0xcf8, 0x80000000u | device << 11 | off);
-  return inl(0xcfc);
-}
-
-static void config_write(unsigned device, unsigned off, uint32_t v)
-{
-  outl(0xcf8, 0x80000000u | device << 11 | off);
-  outl(0xcfc, v);
-}
-
 static unsigned find(void)
 {
   for (unsigned d = 0; d < 32; d++)
-    if (config_read(d, 0) == 0x50441234)
+    if (config_read(0, d, 0, 0) == 0x50441234)
       return d;
   return 32;
 }
@@ -66,14 +55,14 @@ static void on_message(struct frame *f)
 
 static void message(unsigned device)
 {
-  unsigned cap = config_read(device, 0x34) & 0xff;
-  CHECK_EQ(config_read(device, cap) & 0xff, 5);
+  unsigned cap = config_read(0, device, 0, 0x34) & 0xff;
+  CHECK_EQ(config_read(0, device, 0, cap) & 0xff, 5);
   handler[VECTOR] = on_message;
   apic_write(A_SVR, 0x1ff);
-  config_write(device, cap + 4, LAPIC);
-  config_write(device, cap + 8, 0);
-  config_write(device, cap + 12, VECTOR);
-  config_write(device, cap, 0x10000);
+  config_write(0, device, 0, cap + 4, LAPIC);
+  config_write(0, device, 0, cap + 8, 0);
+  config_write(0, device, 0, cap + 12, VECTOR);
+  config_write(0, device, 0, cap, 0x10000);
   sti();
   CHECK_EQ(run(FILL | IRQ, 0, (word)page_new(), 4), DONE);
   CHECK_EQ(interrupts, 1);
@@ -87,8 +76,8 @@ void test(void)
 {
   unsigned device = find();
   CHECK(device < 32);
-  config_write(device, 0x10, BASE);
-  config_write(device, 4, 6); // memory, bus master
+  config_write(0, device, 0, 0x10, BASE);
+  config_write(0, device, 0, 4, 6); // memory, bus master
   CHECK_EQ(reg[0], 0x50440100);
   uint32_t *a = page_new(), *b = page_new();
   for (unsigned i = 0; i < 1024; i++)
@@ -106,9 +95,9 @@ void test(void)
   CHECK_EQ(run(READ, 1ull << 44, 0, 8), DONE | ABORT);
   CHECK_EQ(reg[DATA], 0xffffffff);
   CHECK_EQ(reg[FAIL + 1], 1u << 12);
-  CHECK_EQ(config_read(device, 4) >> 29 & 1, 1); // received master abort
-  config_write(device, 4, 2);                    // bus mastering off
+  CHECK_EQ(config_read(0, device, 0, 4) >> 29 & 1, 1); // received master abort
+  config_write(0, device, 0, 4, 2);                    // bus mastering off
   CHECK_EQ(run(READ, (word)a, 0, 4), DONE | ABORT);
-  config_write(device, 4, 6);
+  config_write(0, device, 0, 4, 6);
   message(device);
 }

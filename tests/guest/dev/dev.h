@@ -3,21 +3,8 @@
 #ifndef GUEST_DEV_H
 #define GUEST_DEV_H
 
+#include "config.h"
 #include "rt.h"
-
-// ---- configuration space ----
-
-static inline uint32_t config_read(unsigned bus, unsigned slot, unsigned fn, unsigned off)
-{
-  outl(0xcf8, 0x80000000u | bus << 16 | slot << 11 | fn << 8 | (off & 0xfc));
-  return inl(0xcfc);
-}
-
-static inline void config_write(unsigned bus, unsigned slot, unsigned fn, unsigned off, uint32_t v)
-{
-  outl(0xcf8, 0x80000000u | bus << 16 | slot << 11 | fn << 8 | (off & 0xfc));
-  outl(0xcfc, v);
-}
 
 // ---- DEV: BKDG 31116, F3xF0 to F3xF8_x7 ----
 

@@ -1,32 +1,21 @@
 // The Device Exclusion Vector of every node: BKDG 31116, F3xF0 to F3xF8_x7.
+#include "../rt/config.h"
 #include "slb.h"
 
 enum { TABLE_SIZE = 0x20000, MAX_NODES = 8 };
 enum { BASE_LO, BASE_HI, MAP, CAP, CR };
 enum { VALID = 1, PROTECT = 2, ENABLE = 1, INVALIDATE = 16 };
 
-static uint32_t config_read(unsigned node, unsigned fn, unsigned off)
-{
-  outl(0xcf8, 0x80000000u | (0x18 + node) << 11 | fn << 8 | off);
-  return inl(0xcfc);
-}
-
-static void config_write(unsigned node, unsigned fn, unsigned off, uint32_t v)
-{
-  outl(0xcf8, 0x80000000u | (0x18 + node) << 11 | fn << 8 | off);
-  outl(0xcfc, v);
-}
-
 static void set(unsigned node, unsigned fn, unsigned index, uint32_t v)
 {
-  config_write(node, 3, 0xf4, fn << 8 | index);
-  config_write(node, 3, 0xf8, v);
+  config_write(0, 0x18 + node, 3, 0xf4, fn << 8 | index);
+  config_write(0, 0x18 + node, 3, 0xf8, v);
 }
 
 static uint32_t get(unsigned node, unsigned fn)
 {
-  config_write(node, 3, 0xf4, fn << 8);
-  return config_read(node, 3, 0xf8);
+  config_write(0, 0x18 + node, 3, 0xf4, fn << 8);
+  return config_read(0, 0x18 + node, 3, 0xf8);
 }
 
 static bool excluded(uint32_t page, const struct range *r, unsigned n, uint32_t table)
@@ -51,7 +40,7 @@ static uint8_t byte(uint32_t i, const struct range *r, unsigned n, uint32_t tabl
 
 bool dev_protect(uint8_t *table, const struct range *r, unsigned n)
 {
-  unsigned nodes = (config_read(0, 0, 0x60) >> 4 & 7) + 1;
+  unsigned nodes = (config_read(0, 0x18, 0, 0x60) >> 4 & 7) + 1;
   for (uint32_t i = 0; i < TABLE_SIZE; i++)
     table[i] = byte(i, r, n, (uint32_t)table);
   for (unsigned node = 0; node < nodes; node++) {

@@ -2,28 +2,7 @@
 #ifndef LOADER_SERIAL_H
 #define LOADER_SERIAL_H
 
-#include <stdint.h>
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-  asm volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-static inline void outl(uint16_t port, uint32_t v)
-{
-  asm volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-static inline uint8_t inb(uint16_t port)
-{
-  uint8_t v;
-  asm volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-  return v;
-}
-static inline uint32_t inl(uint16_t port)
-{
-  uint32_t v;
-  asm volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-  return v;
-}
+#include "../rt/io.h"
 
 static inline void put(char c)
 {

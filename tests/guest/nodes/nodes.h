@@ -2,26 +2,13 @@
 #ifndef GUEST_NODES_H
 #define GUEST_NODES_H
 
+#include "config.h"
 #include "rt.h"
 
 enum { NODES_MAX = 8, FIRST = 0x18, ONES = 0xffffffff };
 enum { NB_CFG = 0xc001001f, MMCFG = 0xc0010058, TOP_MEM = 0xc001001a };
 #define EXT_CFG (1ull << 46)
 
-static inline void select(unsigned bus, unsigned device, unsigned function, unsigned off)
-{
-  outl(0xcf8, 0x80000000u | (off & 0xf00) << 16 | bus << 16 | device << 11 | function << 8 | (off & 0xfc));
-}
-static inline uint32_t config_read(unsigned bus, unsigned device, unsigned function, unsigned off)
-{
-  select(bus, device, function, off);
-  return inl(0xcfc);
-}
-static inline void config_write(unsigned bus, unsigned device, unsigned function, unsigned off, uint32_t v)
-{
-  select(bus, device, function, off);
-  outl(0xcfc, v);
-}
 // Register of a node's northbridge.
 static inline uint32_t nb(unsigned node, unsigned function, unsigned off)
 {

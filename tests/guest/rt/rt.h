@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io.h"
+
 typedef unsigned long word; // as wide as a general register
 
 void test(void);
@@ -189,30 +191,6 @@ GETTER(dr7, word)
 GETTER(cr8, word)
 #endif
 
-static inline void outb(uint16_t port, uint8_t v)
-{
-  asm volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-static inline void outw(uint16_t port, uint16_t v)
-{
-  asm volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-static inline void outl(uint16_t port, uint32_t v)
-{
-  asm volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-static inline uint8_t inb(uint16_t port)
-{
-  uint8_t v;
-  asm volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-  return v;
-}
-static inline uint32_t inl(uint16_t port)
-{
-  uint32_t v;
-  asm volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-  return v;
-}
 static inline uint64_t rdmsr(uint32_t n)
 {
   uint32_t lo, hi;
