@@ -109,9 +109,17 @@ void mem_store(struct cpu *c, const struct op *op, uint64_t la, unsigned size, u
 {
   mem_write(c, op, la, &value, size);
 }
-uint64_t op_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc)
+uint64_t op_offset(const struct cpu *c, const struct op *op)
 {
   return REG64(c, op->base) + (REG64(c, op->idx) << op->shift) + (int64_t)op->disp;
+}
+uint64_t seg_linear(struct cpu *c, unsigned seg, uint64_t offset, unsigned size, enum access acc)
+{
+  return offset;
+}
+uint64_t op_linear(struct cpu *c, const struct op *op, unsigned size, enum access acc)
+{
+  return op_offset(c, op);
 }
 
 void op_ud(struct cpu *c, const struct op *op)
