@@ -69,6 +69,15 @@ static struct tlb_context *context_for(struct tlb *t, uint16_t asid, uint16_t pc
   return context_make(t, asid, pcid);
 }
 
+// Between two contexts that take turns the list is left alone; this puts the current one in front.
+static void context_renew(struct tlb *t)
+{
+  if (t->newest == t->current - t->context + 1)
+    return;
+  context_unlink(t, t->current);
+  context_link(t, t->current);
+}
+
 bool tlb_init(struct cpu *c, unsigned contexts)
 {
   struct tlb *t = calloc(1, sizeof *t);
@@ -169,15 +178,28 @@ void tlb_select(struct cpu *c)
   c->jump_key = key_number(c, v) << 16 | c->mode;
 }
 
-void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
+void tlb_switch(struct cpu *c, uint16_t asid, uint16_t pcid)
 {
   struct tlb *t = c->tlbs;
-  if (t->asid != asid || t->pcid != pcid) {
-    t->asid = asid;
-    t->pcid = pcid;
-    c->jump_salt = asid * 1445u; // 5A5h: far from 0 and from its multiples in the jump cache
-    t->current = context_for(t, asid, pcid);
+  if (t->asid == asid && t->pcid == pcid)
+    return;
+  t->asid = asid;
+  t->pcid = pcid;
+  c->jump_salt = asid * 1445u; // 5A5h: far from 0 and from its multiples in the jump cache
+  struct tlb_context *was = t->current, *x = t->before;
+  if (unlikely(!x || x->asid != asid || x->pcid != pcid)) {
+    context_renew(t);
+    x = context_for(t, asid, pcid);
+    if (was == x) // it was the oldest of too few
+      was = NULL;
   }
+  t->before = was;
+  t->current = x;
+}
+
+void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep)
+{
+  tlb_switch(c, asid, pcid);
   if (keep)
     tlb_select(c);
   else
@@ -308,6 +330,40 @@ void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid)
   page_flushed(c, "INVLPGA", la, asid);
 }
 
+// Views go whole, or lose the page, without a look at what is global or not: they are filled again from what
+// stays in the store.
+void tlb_flush_match(struct cpu *c, const struct tlb_match *m)
+{
+  struct tlb *t = c->tlbs;
+  if (m->global && !m->by_page && !m->by_pcid && !m->by_asid) {
+    tlb_flush_all(c);
+    return;
+  }
+  tlb_store_match(t, m);
+  if (!m->by_page && !m->by_pcid)
+    tlb_nest_forget(t, m->by_asid ? m->asid : -1);
+  for (unsigned i = 0; i < t->contexts_used; i++) {
+    struct tlb_context *x = &t->context[i];
+    if ((m->by_asid && x->asid != m->asid) || (m->by_pcid && !m->global && x->pcid != m->pcid) ||
+        x->drop == DROP_ALL)
+      continue;
+    if (!m->by_page)
+      x->drop = DROP_ALL;
+    else
+      for (unsigned v = 0; v < VIEWS; v++)
+        tlb_view_kill(t, &x->view[v], m->la, false);
+  }
+  t->flushes++;
+  if (m->by_asid)
+    t->asid_time[m->asid].flushes++;
+  if (log_on(c->log, LOG_MMU))
+    log_line(c->log, LOG_MMU, "cpu%u: TLB flush INVLPGB of %016llx, ASID %d, PCID %d%s\n", c->index,
+             (unsigned long long)(m->by_page ? m->la : 0), m->by_asid ? m->asid : -1,
+             m->by_pcid ? m->pcid : -1, m->global ? ", global" : "");
+  if (!m->by_asid || m->asid == t->asid)
+    tlb_select(c);
+}
+
 // ---- what is not architectural ----
 
 void tlb_drop_views(struct cpu *c)
@@ -318,6 +374,7 @@ void tlb_drop_views(struct cpu *c)
 
 void tlb_map_changed(struct cpu *c)
 {
+  svm_map_changed(c);
   tlb_drop_views(c);
 }
 

@@ -35,6 +35,8 @@ void tlb_select(struct cpu *c);
 // comes with another ASID, keep, and all registers of the new world loaded: until then no function of this
 // file may run but flushes of other ASIDs.
 void tlb_set_context(struct cpu *c, uint16_t asid, uint16_t pcid, bool keep);
+// For a world switch, which goes on with cpu_mode_update: nothing is removed, nothing selected yet.
+void tlb_switch(struct cpu *c, uint16_t asid, uint16_t pcid);
 
 // What removes entries, of the current ASID unless said otherwise.
 void tlb_flush_all(struct cpu *c);                           // every entry of every ASID
@@ -46,6 +48,13 @@ void tlb_flush_pcid(struct cpu *c, uint16_t pcid);                   // non-glob
 void tlb_flush_page(struct cpu *c, uint64_t la);                     // INVLPG: this PCID and global ones
 void tlb_flush_page_pcid(struct cpu *c, uint64_t la, uint16_t pcid); // INVPCID type 0: non-global
 void tlb_flush_page_asid(struct cpu *c, uint64_t la, uint16_t asid); // INVLPGA
+// INVLPGB: what matches in all that is asked for. global: global pages too, for which no PCID is asked.
+struct tlb_match {
+  bool by_page, by_pcid, by_asid, global;
+  uint16_t pcid, asid;
+  uint64_t la;
+};
+void tlb_flush_match(struct cpu *c, const struct tlb_match *m);
 // Only the views are dropped (rights changed: CR0.WP, PKRU, DR7, a map change of RAM): nothing architectural.
 void tlb_drop_views(struct cpu *c);
 // No view of this CPU may write fast to the RAM page at this offset any more (it got code or is watched).

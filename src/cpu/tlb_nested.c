@@ -57,6 +57,13 @@ void tlb_nest_insert(struct tlb *t, uint64_t gpa, const struct nest_entry *found
   t->nest_orders |= 1u << order;
 }
 
+void tlb_nest_forget(struct tlb *t, int asid)
+{
+  for (struct nest_entry *n = t->nest; n < t->nest + NEST_SETS * NEST_WAYS; n++)
+    if (asid < 0 || (uint16_t)(n->key >> 40) == asid)
+      n->key = 0;
+}
+
 uint64_t tlb_nest_count(const struct tlb *t, uint16_t asid)
 {
   uint64_t count = 0;

@@ -149,6 +149,21 @@ void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, en
     kill_fractured(t, la, asid, pcid, how);
 }
 
+// Looks at every entry, which takes as long as a few walks.
+void tlb_store_match(struct tlb *t, const struct tlb_match *m)
+{
+  for (struct tlb_entry *e = t->store; e < t->store + STORE_SETS * STORE_WAYS; e++) {
+    bool global = e->perm & PERM_GLOBAL;
+    uint8_t own = tlb_entry_shift(e), shift = e->gshift > own ? e->gshift : own;
+    uint64_t page = (e->key & 0xfffffffffull) << 12;
+    if (!e->key || (global && !m->global) || (m->by_asid && tlb_entry_asid(e) != m->asid) ||
+        (m->by_pcid && !global && e->pcid != m->pcid) ||
+        (m->by_page && (page ^ (m->la & 0xffffffffffffull)) >> shift))
+      continue;
+    e->key = 0;
+  }
+}
+
 void tlb_each(struct cpu *c, void (*fn)(void *arg, const struct tlb_info *i), void *arg)
 {
   const struct tlb *t = c->tlbs;

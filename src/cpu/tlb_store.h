@@ -102,10 +102,11 @@ struct tlb {
 
   uint16_t asid, pcid;
   struct tlb_context *current;
+  struct tlb_context *before; // the one before it: worlds take turns. NULL: none
   struct tlb_context *context;
   struct view *views;               // of all contexts; untouched ones cost no memory
   unsigned contexts, contexts_used; // the used ones come first
-  uint16_t newest, oldest;          // used contexts, plus 1
+  uint16_t newest, oldest;          // used contexts, plus 1; current and before may have changed places
   uint16_t bucket[CONTEXT_BUCKETS]; // contexts by ASID and PCID, plus 1
   uint8_t view;                     // the view that fills go to now
   bool checked;                     // VIEW_SLOW is selected: alignment is checked
@@ -128,6 +129,7 @@ struct tlb_entry *tlb_store_find(struct tlb *t, uint64_t la);
 struct tlb_entry *tlb_store_insert(struct tlb *t, uint64_t la, const struct walk *w);
 enum kill { KILL_CONTEXT, KILL_NONGLOBAL, KILL_ANY }; // of the PCID and global; of the PCID; all
 void tlb_store_kill(struct tlb *t, uint64_t la, uint16_t asid, uint16_t pcid, enum kill how);
+void tlb_store_match(struct tlb *t, const struct tlb_match *m);
 bool tlb_store_alive(const struct tlb *t, const struct tlb_entry *e);
 
 static inline unsigned tlb_order(unsigned shift)
@@ -152,6 +154,7 @@ static inline uint8_t tlb_entry_shift(const struct tlb_entry *e)
 
 struct nest_entry *tlb_nest_find(struct tlb *t, uint64_t gpa);
 uint64_t tlb_nest_count(const struct tlb *t, uint16_t asid); // those that are alive
+void tlb_nest_forget(struct tlb *t, int asid);               // of all ASIDs if -1
 void tlb_nest_insert(struct tlb *t, uint64_t gpa, const struct nest_entry *found);
 
 // ---- views (tlb_view.c) ----

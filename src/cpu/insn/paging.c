@@ -210,25 +210,24 @@ static bool invlpgb_illegal(const struct cpu *c, uint64_t rax)
          ((rax & PGB_PCID) && (edx >> 16) && !(c->cr4 & CR4_PCIDE));
 }
 
-// More may be removed than is asked for: all of an ASID instead of a PCID's part of it.
-static void invlpgb_on(struct cpu *c, uint64_t rax, uint32_t ecx, uint16_t asid, bool all_asids)
+// A part of the address that is not valid matches everything; global pages count for every PCID.
+static void invlpgb_on(struct cpu *c, uint64_t rax, uint32_t ecx, uint32_t edx)
 {
-  if (all_asids) {
-    tlb_flush_all(c);
-    return;
-  }
-  if (!(rax & PGB_VA)) {
-    if (rax & PGB_GLOBAL)
-      tlb_flush_asid(c, asid);
-    else
-      tlb_flush_asid_nonglobal(c, asid);
+  struct tlb_match m = {.by_page = rax & PGB_VA,
+                        .by_pcid = rax & PGB_PCID,
+                        .by_asid = rax & PGB_ASID,
+                        .global = rax & PGB_GLOBAL,
+                        .pcid = edx >> 16 & 0xfff,
+                        .asid = edx & 0xffff};
+  if (!m.by_page) {
+    tlb_flush_match(c, &m);
     return;
   }
   uint64_t step = ecx & PGB_LARGE ? 1 << 21 : 1 << 12;
   for (unsigned i = 0; i <= (ecx & 0xffff); i++) {
-    uint64_t la = (rax & ~0xfffull) + i * step;
-    if (canonical(la))
-      tlb_flush_page_asid(c, la, asid);
+    m.la = (rax & ~0xfffull) + i * step;
+    if (canonical(m.la))
+      tlb_flush_match(c, &m);
   }
 }
 
@@ -245,10 +244,14 @@ bool x_invlpgb(struct cpu *c, const struct op *op)
     return svm_exit(c, VMEXIT_INVLPGB_ILLEGAL, 0, 0);
   if (illegal)
     return broadcast_undefined(c) ? raise_ud(c) : raise_gp(c, 0);
-  uint16_t asid = c->guest ? c->svm->asid : REG32(c, RDX * 8) & 0xffff;
+  uint32_t edx = REG32(c, RDX * 8);
+  if (c->guest) { // whatever it says, its own
+    rax |= PGB_ASID;
+    edx = (edx & 0xffff0000) | c->svm->asid;
+  }
   for (unsigned i = 0; i < c->cpus; i++)
     if (c->all[i])
-      invlpgb_on(c->all[i], rax, REG32(c, RCX * 8), asid, !c->guest && !(rax & PGB_ASID));
+      invlpgb_on(c->all[i], rax, REG32(c, RCX * 8), edx);
   return true;
 }
 

@@ -15,7 +15,7 @@ struct svm_check {
 };
 
 // The first check that fails, or NULL. c is the host that executes VMRUN. dirty: clean bits of the groups
-// that changed since the last VMRUN that passed; all ones: any may have.
+// that may not be as they were in a VMRUN that passed; all ones: any.
 const struct svm_check *svm_check(const struct cpu *c, const struct vmcb *v, uint32_t dirty);
 // All of them, for documentation and tests; ends with a row whose id is NULL.
 extern const struct svm_check svm_checks[];

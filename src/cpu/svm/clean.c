@@ -42,6 +42,9 @@
   X(CLEAN_LBR, save.last_excp_from)                                                                          \
   X(CLEAN_LBR, save.last_excp_to)
 
+// The groups that checks look at or that masks are made from: it counts whether they changed.
+#define LOOKED_AT (CLEAN_I | CLEAN_IOPM | CLEAN_ASID | CLEAN_TPR | CLEAN_NP | CLEAN_CRX | CLEAN_DRX)
+
 // Never kept, and what no clean bit names.
 #define FRESH_FIELDS(X)                                                                                      \
   X(control.tlb_control)                                                                                     \
@@ -123,31 +126,101 @@ static struct svm_cached *replace(struct svm *s, uint64_t pa)
   return e;
 }
 
-const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, uint32_t *dirty)
+// Copies a field of 2, 4, 8 or 12 bytes; what is not 0 in the result differed.
+static inline __attribute__((always_inline)) uint64_t take(void *to, const void *from, size_t n)
+{
+  uint64_t old = 0, now = 0;
+  uint32_t old2 = 0, now2 = 0;
+  size_t first = n < 8 ? n : 8, second = n - first;
+  memcpy(&old, to, first);
+  memcpy(&now, from, first);
+  memcpy(to, &now, first);
+  memcpy(&old2, (const char *)to + first, second);
+  memcpy(&now2, (const char *)from + first, second);
+  memcpy((char *)to + first, &now2, second);
+  return (old ^ now) | (old2 ^ now2);
+}
+
+// Takes the groups of `load`; returns those of them that are not what they were, as far as that counts.
+static inline __attribute__((always_inline)) uint32_t take_groups(struct vmcb *to, const struct vmcb *v,
+                                                                  uint32_t load)
+{
+#define GROUPS(X)                                                                                            \
+  X(CLEAN_I)                                                                                                 \
+  X(CLEAN_IOPM) X(CLEAN_ASID) X(CLEAN_TPR) X(CLEAN_NP) X(CLEAN_CRX) X(CLEAN_DRX) X(CLEAN_DT) X(CLEAN_SEG)    \
+      X(CLEAN_CR2) X(CLEAN_LBR)
+#define NO_DIFFERENCE(bit) uint64_t differs_##bit = 0;
+#define TAKE(bit, field)                                                                                     \
+  if (load & (bit)) {                                                                                        \
+    if ((bit)&LOOKED_AT)                                                                                     \
+      differs_##bit |= take(&to->field, &v->field, sizeof to->field);                                        \
+    else                                                                                                     \
+      memcpy(&to->field, &v->field, sizeof to->field);                                                       \
+  }
+#define IF_DIFFERENT(bit) | (differs_##bit ? (bit) : 0u)
+  GROUPS(NO_DIFFERENCE)
+  if (load & CLEAN_SEG) // of the segments the checks look at CS.L and CS.D
+    differs_CLEAN_SEG = to->save.cs.attrib ^ v->save.cs.attrib;
+  CACHED_FIELDS(TAKE)
+  return CLEAN_NOTHING GROUPS(IF_DIFFERENT);
+}
+
+const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, struct clean_news *news)
 {
   struct svm *s = c->svm;
-  *dirty = ~CLEAN_NOTHING;
+  *news = (struct clean_news){.changed = ~CLEAN_NOTHING, .unchecked = ~CLEAN_NOTHING};
   if (!model_has(c->model, FEAT_VMCB_CLEAN))
     return v;
   struct svm_cached *e = find(s, pa);
-  if (e) {
-    *dirty = ~v->control.clean;
+  uint32_t load = ~CLEAN_NOTHING;
+  bool known = e != NULL;
+  if (known) {
+    load = ~v->control.clean;
     if (unlikely(log_on(c->log, LOG_VMRUN)))
-      report(c, e, v, ~*dirty);
+      report(c, e, v, ~load);
   } else {
     e = replace(s, pa);
   }
   e->used = s->count.entries;
   s->running = e;
-  uint32_t load = *dirty;
   struct vmcb *to = &e->copy;
-#define LOAD_DIRTY(bit, field)                                                                               \
-  if (load & (bit))                                                                                          \
-    memcpy(&to->field, &v->field, sizeof to->field);
 #define LOAD_FRESH(field) to->field = v->field;
-  CACHED_FIELDS(LOAD_DIRTY)
   FRESH_FIELDS(LOAD_FRESH)
+  // Those who know nothing of clean bits have none set.
+  uint32_t changed = load == ~CLEAN_NOTHING ? take_groups(to, v, ~CLEAN_NOTHING) : take_groups(to, v, load);
+  if (known)
+    *news = (struct clean_news){.changed = changed, .unchecked = changed | (load & ~e->checked)};
+  e->checked = ~CLEAN_NOTHING; // or it is forgotten
   return to;
+}
+
+void clean_save(struct cpu *c, const struct vmcb *v)
+{
+  struct svm_cached *e = c->svm->running;
+  if (!e)
+    return;
+  struct vmcb_save *to = &e->copy.save;
+  const struct vmcb_save *g = &v->save;
+  if ((to->efer ^ g->efer) | (to->cr0 ^ g->cr0) | (to->cr3 ^ g->cr3) | (to->cr4 ^ g->cr4))
+    e->checked &= ~(uint32_t)CLEAN_CRX;
+  if (to->cs.attrib != g->cs.attrib)
+    e->checked &= ~(uint32_t)CLEAN_SEG;
+  memcpy(&to->es, &g->es, 4 * sizeof to->es);
+  to->gdtr = g->gdtr;
+  to->idtr = g->idtr;
+  to->efer = g->efer;
+  to->cr4 = g->cr4;
+  to->cr3 = g->cr3;
+  to->cr2 = g->cr2;
+  to->cr0 = g->cr0;
+  to->dr7 = g->dr7;
+  to->dr6 = g->dr6;
+  to->cpl = g->cpl;
+  if (c->svm->np)
+    to->g_pat = g->g_pat;
+  if (c->svm->lbr_virt)
+    memcpy(&to->debugctl, &g->debugctl, 5 * sizeof to->debugctl);
+  e->copy.control.vintr = v->control.vintr;
 }
 
 const struct vmcb *clean_peek(struct cpu *c, uint64_t pa, const struct vmcb *v)
@@ -155,11 +228,6 @@ const struct vmcb *clean_peek(struct cpu *c, uint64_t pa, const struct vmcb *v)
   struct svm_cached *e = find(c->svm, pa);
   c->svm->running = e;
   return e ? &e->copy : v;
-}
-
-struct vmcb *clean_copy(struct cpu *c)
-{
-  return c->svm->running ? &c->svm->running->copy : NULL;
 }
 
 void clean_forget(struct cpu *c, uint64_t pa)

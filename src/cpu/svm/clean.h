@@ -5,7 +5,8 @@
 // bit alone gets what it would get from hardware: the old value.
 //
 // Invariant: a copy holds, of every cached field, what the last VMRUN used or, if #VMEXIT writes the field,
-// what the last #VMEXIT wrote. So its fields were checked, and only those that are loaded anew need it.
+// what the last #VMEXIT wrote. So what is loaded anew needs the checks only if it is something else: what it
+// was has passed them, unless the guest made it.
 #ifndef CPU_SVM_CLEAN_H
 #define CPU_SVM_CLEAN_H
 
@@ -17,6 +18,7 @@
 struct svm_cached {
   uint64_t pa; // SVM_NO_VMCB: free
   uint64_t used;
+  uint32_t checked; // clean bits of groups whose fields passed the checks as they are
   struct vmcb copy; // only the fields of clean.c
 };
 
@@ -24,11 +26,16 @@ bool clean_new(struct cpu *c);
 void clean_free(struct cpu *c);
 void clean_reset(struct cpu *c);
 
-// The fields that VMRUN is to use. *dirty: clean bits of the groups that were taken from memory just now; the
-// others are as they were when this VMCB was left. v itself if the model has no clean bits.
-const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, uint32_t *dirty);
-// The copy of the VMCB that runs, for #VMEXIT to write to; NULL: none is kept.
-struct vmcb *clean_copy(struct cpu *c);
+// Clean bits of groups that were taken from memory just now; LBR, DT, CR2 are never among them.
+struct clean_news {
+  uint32_t changed;   // something of it is not what it was when this VMCB was left
+  uint32_t unchecked; // the checks of VMRUN have not seen it like this
+};
+
+// The fields that VMRUN is to use. v itself if the model has no clean bits.
+const struct vmcb *clean_load(struct cpu *c, uint64_t pa, const struct vmcb *v, struct clean_news *news);
+// What #VMEXIT has written to the VMCB that runs.
+void clean_save(struct cpu *c, const struct vmcb *v);
 // For RSM: the fields that its VMRUN used, or v if they are not kept.
 const struct vmcb *clean_peek(struct cpu *c, uint64_t pa, const struct vmcb *v);
 // VMRUN of it failed.

@@ -62,6 +62,11 @@ struct svm {
   uint64_t key;       // C001_0118h
   // ---- VMCB state caching (clean.h) ----
   struct svm_cached *cached, *running;
+  // ---- pages of VMCB and host save area, until the map changes (svm_map_changed) ----
+  struct svm_page {
+    uint64_t key; // address | 1
+    void *at;
+  } pages[2];
   // ---- statistics ----
   struct svm_counts count;
 };
@@ -71,6 +76,11 @@ bool svm_new(struct cpu *c, struct err *e);
 void svm_free(struct cpu *c);
 void svm_reset(struct cpu *c); // RESET#
 void svm_leave(struct cpu *c); // INIT: forgets all but the MSRs
+static inline void svm_map_changed(struct cpu *c)
+{
+  if (c->svm)
+    c->svm->pages[0].key = c->svm->pages[1].key = 0;
+}
 // Instructions executed between VMRUN and #VMEXIT, up to now.
 uint64_t svm_guest_instructions(const struct cpu *c);
 

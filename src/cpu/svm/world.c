@@ -4,6 +4,9 @@
 // host save area, in the layout of a VMCB's state-save area. Nothing is flushed: the TLB's context is
 // exchanged.
 #include "cpu/svm/world.h"
+
+#include <assert.h>
+
 #include "cpu/cr.h"
 #include "cpu/event.h"
 #include "cpu/lapic.h"
@@ -15,11 +18,27 @@
 #include "cpu/tlb.h"
 
 // A page of RAM by its physical address, or NULL.
-static void *page(struct cpu *c, uint64_t pa)
+enum page_use { PAGE_VMCB, PAGE_HOST_SAVE };
+static __attribute__((noinline)) void *page_find(struct cpu *c, uint64_t pa, struct svm_page *known)
 {
   bool rom;
   uint64_t off = cpu_ram_page(c, pa, &rom);
-  return off == RAM_NONE || rom ? NULL : c->ram->mem + off;
+  if (off == RAM_NONE || rom)
+    return NULL;
+  void *at = c->ram->mem + off;
+  if (!c->smm_ranges && !(pa & 0xfff))
+    *known = (struct svm_page){pa | 1, at};
+  return at;
+}
+static inline void *page(struct cpu *c, uint64_t pa, enum page_use use)
+{
+  struct svm_page *known = &c->svm->pages[use];
+  return likely(known->key == (pa | 1) && !c->smm_ranges) ? known->at : page_find(c, pa, known);
+}
+static struct vmcb_save *host_area(struct cpu *c)
+{
+  struct vmcb *p = page(c, c->vm_hsave_pa & ~0xfffull, PAGE_HOST_SAVE);
+  return p ? &p->save : NULL;
 }
 
 // Bytes of a page were changed through a pointer: decoded code and monitors must see it.
@@ -33,18 +52,27 @@ static void touched(struct cpu *c, const void *p, unsigned len)
 
 // ---- segments ----
 
+// Selector, attributes and limit are 8 bytes in both, in halves that are exchanged.
+static_assert(offsetof(struct seg, sel) == offsetof(struct seg, limit) + 4, "limit, selector, attributes");
+static_assert(offsetof(struct seg, attr) == offsetof(struct seg, limit) + 6, "limit, selector, attributes");
+static_assert(offsetof(struct vmcb_seg, attrib) == 2 && offsetof(struct vmcb_seg, limit) == 4 &&
+                  offsetof(struct vmcb_seg, base) == 8,
+              "selector, attributes, limit, base");
 static void put_seg(struct vmcb_seg *to, const struct seg *from)
 {
-  *to = (struct vmcb_seg){
-      .selector = from->sel, .attrib = from->attr, .limit = from->limit, .base = from->base};
+  uint64_t w;
+  memcpy(&w, &from->limit, 8);
+  w = w << 32 | w >> 32;
+  memcpy(to, &w, 8);
+  to->base = from->base;
 }
 static void get_seg(struct seg *to, const struct vmcb_seg *from)
 {
-  // Bits 63:48 of a base are copied from bit 47. APM2 15.5.1
-  *to = (struct seg){.sel = from->selector,
-                     .attr = from->attrib & 0xfff,
-                     .limit = from->limit,
-                     .base = (uint64_t)((int64_t)(from->base << 16) >> 16)};
+  uint64_t w;
+  memcpy(&w, from, 8);
+  w = (w << 32 | w >> 32) & 0x0fffffffffffffff; // 12 bits of attributes
+  memcpy(&to->limit, &w, 8);
+  to->base = (uint64_t)((int64_t)(from->base << 16) >> 16); // bits 63:48 from bit 47. APM2 15.5.1
 }
 static void put_table(struct vmcb_seg *to, const struct dtable *from)
 {
@@ -102,7 +130,7 @@ static bool load_host(struct cpu *c, const struct vmcb_save *h)
   c->r[RAX] = h->rax;
   c->dr7 = 0x400;
   c->cpl = 0;
-  if (c->efer & ~(efer_allowed(c) | EFER_SVME))
+  if (c->efer != c->svm->host_efer && (c->efer & ~(efer_allowed(c) | EFER_SVME)))
     bad = "EFER";
   else if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA) && !pdpte_load(c, c->cr3))
     bad = "a page-directory pointer";
@@ -163,7 +191,7 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   c->shadow_next = c->shadow;
 }
 
-// What the VMCB gets of the guest's registers, and what is kept of them for the next VMRUN.
+// What the VMCB gets of the guest's registers and clean bits are for.
 static void save_registers(const struct cpu *c, struct vmcb *v)
 {
   struct vmcb_save *g = &v->save;
@@ -198,10 +226,8 @@ static void save_guest(struct cpu *c, struct vmcb *v)
 {
   struct vmcb_save *g = &v->save;
   struct svm *s = c->svm;
-  struct vmcb *copy = clean_copy(c);
   save_registers(c, v);
-  if (copy)
-    save_registers(c, copy);
+  clean_save(c, v);
   g->rflags = cpu_flags(c);
   g->rip = c->ip;
   g->rsp = c->r[RSP];
@@ -220,7 +246,8 @@ static void save_guest(struct cpu *c, struct vmcb *v)
   }
 }
 
-// Makes masks and flags of the control area. stale: clean bits of what must be made anew.
+// Makes masks and flags of the control area. stale: clean bits of what is not as it was when it was last done
+// for this VMCB.
 static void fold(struct cpu *c, const struct vmcb *v, uint32_t stale)
 {
   const struct vmcb_control *k = &v->control;
@@ -306,15 +333,14 @@ static void counted_exit(struct svm *s, uint64_t code)
 bool svm_vmrun(struct cpu *c, uint64_t pa)
 {
   struct svm *s = c->svm;
-  struct vmcb *v = page(c, pa);
-  struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);
+  struct vmcb *v = page(c, pa, PAGE_VMCB);
+  struct vmcb_save *host = host_area(c);
   if (!v || !host)
     return raise_gp(c, 0);
-  host = (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save));
   s->count.entries++;
-  uint32_t dirty;
-  const struct vmcb *g = clean_load(c, pa, v, &dirty);
-  const struct svm_check *bad = svm_check(c, g, dirty);
+  struct clean_news news;
+  const struct vmcb *g = clean_load(c, pa, v, &news);
+  const struct svm_check *bad = svm_check(c, g, news.unchecked);
   if (unlikely(bad)) {
     log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: VMEXIT_INVALID: %s is %#llx: %s (%s, APM2 %s)\n",
              c->index, (unsigned long long)pa, bad->field, (unsigned long long)bad->value(g), bad->rule,
@@ -335,7 +361,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->host_if = c->sysflags & FL_IF;
   s->host.trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
   c->trap_tf = false;
-  fold(c, g, s->vmcb_pa == pa ? dirty : ~CLEAN_NOTHING);
+  fold(c, g, s->vmcb_pa == pa ? news.changed : ~CLEAN_NOTHING);
   s->vmcb_pa = pa;
   s->vmcb = v;
   s->exiting = false;
@@ -356,7 +382,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   c->gif = true;
   s->count.guest_since = cpu_icount(c) + 1; // VMRUN, which is running
   load_guest(c, g);
-  tlb_set_context(c, s->asid, pcid(c), true);
+  tlb_switch(c, s->asid, pcid(c));
   cpu_mode_update(c);
   if (log_on(c->log, LOG_VMRUN))
     log_line(c->log, LOG_VMRUN, "cpu%u: VMRUN of %012llx: ASID %u, rip %04x:%016llx, eventinj %llx\n",
@@ -397,7 +423,7 @@ void svm_suspend(struct cpu *c)
 bool svm_resume(struct cpu *c, uint64_t pa, uint64_t vintr, bool host_if, const uint64_t *host)
 {
   struct svm *s = c->svm;
-  struct vmcb *v = page(c, pa);
+  struct vmcb *v = page(c, pa, PAGE_VMCB);
   if (!v || (pa & 0xfff))
     return false;
   s->host = s->smm_host;
@@ -516,11 +542,11 @@ void svm_vmexit(struct cpu *c)
   c->db_bits = s->host.trap ? 1u << 14 : 0; // DR6.BS
   c->trap_tf = false;
   c->rf_clear = false;
-  struct vmcb_save *host = page(c, c->vm_hsave_pa & ~0xfffull);
-  if (!host || !load_host(c, (struct vmcb_save *)((uint8_t *)host + offsetof(struct vmcb, save)))) {
+  struct vmcb_save *host = host_area(c);
+  if (!host || !load_host(c, host)) {
     cpu_shutdown(c);
     return;
   }
-  tlb_set_context(c, 0, pcid(c), true);
+  tlb_switch(c, 0, pcid(c));
   cpu_mode_update(c);
 }
