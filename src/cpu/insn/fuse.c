@@ -8,19 +8,19 @@
 #include "cpu/insn/alu.h"
 #include "cpu/insn/hot.h"
 
+// The flags are stored before the jump: an output of asm goto is not defined where it jumps to, for clang
+// before 17.
 #define FUSED(kind, cc, form, bits, sfx, let, operand)                                                       \
   static void kind##_##form##_##bits##_j##cc(struct cpu *c, const struct op *op)                             \
   {                                                                                                          \
-    uint16_t f;                                                                                              \
-    __asm__ goto(#kind sfx " %2,%1\n\tlahf\n\tseto %%al\n\tj" #cc " %l[taken]"                               \
-                 : "=&a"(f)                                                                                  \
-                 : let(REG##bits(c, op->reg)), let((uint##bits##_t)(operand))                                \
-                 : "cc"                                                                                      \
+    __asm__ goto(#kind sfx " %1,%0\n\tlahf\n\tseto %%al\n\tmovw %%ax,%c2(%3)\n\tj" #cc " %l[taken]"          \
+                 :                                                                                           \
+                 : let(REG##bits(c, op->reg)), let((uint##bits##_t)(operand)),                               \
+                   "i"(offsetof(struct cpu, fl)), "r"(c)                                                     \
+                 : "rax", "memory", "cc"                                                                     \
                  : taken);                                                                                   \
-    c->fl = f;                                                                                               \
     return go_direct(c, c->r[REG_IP] + op[1].off + op[1].len, 1);                                            \
   taken:                                                                                                     \
-    c->fl = f;                                                                                               \
     return go_direct(c, c->r[REG_IP] + op[1].imm, 0);                                                        \
   }
 #define FUSED_SIZES(kind, cc, form, operand8, operand32, operand64)                                          \
