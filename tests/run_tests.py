@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "boot"))
 import boots  # noqa: E402
 import boots_dev  # noqa: E402
 import boots_io  # noqa: E402
+import boots_main  # noqa: E402
 import boots_nodes  # noqa: E402
 import boots_tpm  # noqa: E402
 import boots_vmm  # noqa: E402
@@ -29,6 +30,13 @@ def meson_tests(build):
         yield t["name"], lambda t=t: run_program(t, build)
 
 
+SKIPPED = 77  # the status of a test that this host cannot run; its last line says why
+
+
+class Skipped(Exception):
+    """Neither passed nor failed."""
+
+
 def run_program(t, build):
     env = dict(os.environ, **t.get("env", {}))
     timeout = (t["timeout"] or 600) * FACTOR
@@ -38,6 +46,8 @@ def run_program(t, build):
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
     except subprocess.TimeoutExpired as e:
         raise AssertionError(f"not finished after {timeout} s\n{(e.output or b'').decode(errors='replace')[-2000:]}")
+    if r.returncode == SKIPPED:
+        raise Skipped(r.stdout.decode(errors="replace").strip().splitlines()[-1:] or [""])
     if r.returncode:
         raise AssertionError(f"status {r.returncode}\n" + r.stdout.decode(errors="replace")[-4000:])
 
@@ -50,23 +60,31 @@ def boot_tests(build):
         finally:
             shutil.rmtree(ctx.tmp, ignore_errors=True)
 
-    for module in (boots, boots_dev, boots_io, boots_nodes, boots_tpm, boots_vmm):
+    for module in (boots, boots_dev, boots_io, boots_main, boots_nodes, boots_tpm, boots_vmm):
         for name, test in inspect.getmembers(module, inspect.isfunction):
             if not name.startswith("_") and test.__module__ == module.__name__:
                 yield "boot/" + name, lambda test=test: run(test)
 
 
 def one(name, test):
+    """(name, "ok", "skip" or "FAIL", what there is to say, seconds)"""
     start = time.time()
+    word, text = judge(test)
+    return name, word, text, time.time() - start
+
+
+def judge(test):
     try:
         test()
-        return name, None, time.time() - start
+        return "ok", ""
+    except Skipped as e:
+        return "skip", e.args[0][0]
     except guest.Missing as e:
-        return name, str(e), time.time() - start
+        return "FAIL", str(e)
     except AssertionError as e:
-        return name, str(e), time.time() - start
+        return "FAIL", str(e)
     except Exception:  # a test that breaks has failed, and the others go on
-        return name, traceback.format_exc(), time.time() - start
+        return "FAIL", traceback.format_exc()
 
 
 def prepare(build):
@@ -95,12 +113,12 @@ def main():
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for done in concurrent.futures.as_completed([pool.submit(one, *t) for t in tests]):
-            name, error, seconds = done.result()
-            passed += error is None
-            failed += error is not None
-            print(f"{'ok  ' if error is None else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
-            if error is not None:
-                print("     " + error.rstrip().replace("\n", "\n     "), flush=True)
+            name, word, text, seconds = done.result()
+            passed += word == "ok"
+            failed += word == "FAIL"
+            print(f"{word:4} {name} ({seconds:.1f} s)", flush=True)
+            if text:
+                print("     " + text.rstrip().replace("\n", "\n     "), flush=True)
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 

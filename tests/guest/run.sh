@@ -12,13 +12,15 @@ if [ "$1" = reset ]; then
   shift
   reset=
 fi
-timeout -k 5 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio $reset \
-  -limit "$limit" -device isa-debug-exit,iobase=0xf4,iosize=0x4 "$@"
+exec 3>&1
+errors=$({ timeout -k 5 20 "$pacifica" -cpu max -m 64 -kernel "$image" -nodefaults -display none -serial stdio $reset \
+  -limit "$limit" -device isa-debug-exit,iobase=0xf4,iosize=0x4 "$@"; } 2>&1 >&3)
 status=$?
+[ -n "$errors" ] && echo "$errors"
 [ $status = 33 ] && exit 0
 # A host with less memory than the machine is to have cannot show this: 77 says that the test was skipped.
-case "$*" in
-*-m\ *) [ $status = 2 ] && exit 77 ;;
+case "$status $errors" in
+"2 "*"the host has "*) exit 77 ;;
 esac
 echo "$image: exit status $status, 33 was expected"
 exit 1
