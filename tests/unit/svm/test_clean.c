@@ -130,6 +130,21 @@ static void a_clean_field_that_became_illegal_is_not_checked(void **state)
   bed_free(b);
 }
 
+static void what_the_guest_made_illegal_is_checked_though_nobody_changed_it(void **state)
+{
+  struct bed *b = bed_new("max", 1);
+  // mov ecx, EFER; rdmsr; and ah, ~10h (SVME); wrmsr
+  static const uint8_t leave[] = {0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x80, 0xe4, 0xef, 0x0f, 0x30};
+  bed_code(b, leave, sizeof leave);
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  assert_int_equal(b->v->save.efer & EFER_SVME, 0);
+  b->v->save.rip = BED_GUEST;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_INVALID);
+  b->v->save.efer |= EFER_SVME;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  bed_free(b);
+}
+
 static void the_log_names_the_stale_field(void **state)
 {
   struct bed *b = ready("max");
@@ -160,6 +175,7 @@ int main(void)
       cmocka_unit_test(each_vmcb_is_cached_by_its_address),
       cmocka_unit_test(a_failed_vmrun_forgets),
       cmocka_unit_test(a_clean_field_that_became_illegal_is_not_checked),
+      cmocka_unit_test(what_the_guest_made_illegal_is_checked_though_nobody_changed_it),
       cmocka_unit_test(the_log_names_the_stale_field),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

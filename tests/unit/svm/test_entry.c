@@ -89,12 +89,45 @@ static void what_an_nmi_leaves_open_comes_before_its_handler(void **state)
   bed_free(b);
 }
 
+// APM2 4.12.2. The address is mapped nowhere: where no limit is in the way, that is what ends the guest.
+static void efer_lmsle_of_a_vmcb_gives_its_guest_limits(void **state)
+{
+  enum { GP = VMEXIT_EXCP0 + VEC_GP, SS = VMEXIT_EXCP0 + VEC_SS, PF = VMEXIT_EXCP0 + VEC_PF };
+  static const uint8_t load[] = {0x48, 0xc7, 0xc0, 0xf0, 0xff, 0xff, 0xff, 0x48, 0x8b, 0x18}; // rbx = [-16]
+  static const uint8_t push[] = {0x48, 0xc7, 0xc4, 0xf0, 0xff, 0xff, 0xff, 0x50};             // push there
+  static const struct {
+    unsigned cpl;
+    bool lmsle, stack, wide;
+    uint64_t exit;
+  } rows[] = {{3, false, false, false, PF}, {3, true, false, false, GP}, {3, false, false, false, PF},
+              {0, true, false, false, PF},  {3, true, false, true, PF},  {3, true, true, false, SS},
+              {3, false, true, false, PF},  {3, true, true, true, PF},   {0, true, true, false, PF}};
+  struct bed *b = bed_new("max", 1);
+  b->v->control.exception_intercepts = 1 << VEC_GP | 1 << VEC_SS | 1 << VEC_PF;
+  for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    bed_cpl(b, rows[i].cpl);
+    bed_code(b, rows[i].stack ? push : load, rows[i].stack ? sizeof push : sizeof load);
+    uint64_t efer = EFER_SVME | EFER_LME | EFER_LMA | (rows[i].lmsle ? EFER_LMSLE : 0);
+    b->v->save.efer = efer;
+    b->v->save.ds.attrib = 0xcf3;
+    b->v->save.ds.limit = b->v->save.ss.limit = rows[i].wide ? UINT32_MAX : 0x7fffffff;
+    b->v->save.rip = BED_GUEST;
+    assert_int_equal(bed_vmrun(b, BED_VMCB), rows[i].exit);
+    assert_int_equal(b->v->save.efer, efer);
+    assert_int_equal(b->v->control.exitinfo1, rows[i].exit == PF ? b->v->control.exitinfo1 : 0);
+    assert_int_equal(b->c->efer & EFER_LMSLE, 0);
+    assert_int_equal(b->c->mode & MODE_LMSLE, 0);
+  }
+  bed_free(b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_refusal_for_the_page_directory_pointers_says_so),
       cmocka_unit_test(rflags_vm_counts_only_in_legacy_protected_mode),
       cmocka_unit_test(a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back),
+      cmocka_unit_test(efer_lmsle_of_a_vmcb_gives_its_guest_limits),
       cmocka_unit_test(what_an_nmi_leaves_open_comes_before_its_handler),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
