@@ -103,6 +103,14 @@ uint64_t run_if(struct vmcb *v);                         // the same with RFLAGS
 uint64_t
 run_own(struct vmcb *v); // VMLOAD before and VMSAVE after it: the guest has FS, GS, TR, LDTR of its own
 uint64_t guest(struct vmcb *v, void (*fn)(void)); // vmcb_entry and run
+// The same with interrupts off, no interrupt shadow, and this virtual interrupt state.
+static inline uint64_t guest_vintr(struct vmcb *v, void (*fn)(void), uint64_t vintr)
+{
+  v->rflags = 2;
+  v->shadow = 0;
+  v->vintr = vintr;
+  return guest(v, fn);
+}
 // Goes on behind the instruction that was intercepted.
 static inline uint64_t run_past(struct vmcb *v, unsigned length)
 {

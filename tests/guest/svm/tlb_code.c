@@ -1,24 +1,7 @@
 // Translations of code are kept and removed like those of data: what runs is what the TLB says, across world
 // switches, until a flush that reaches it. APM2 15.16, 5.5.
+#include "flushes.h"
 #include "stale.h"
-
-static uint64_t argument;
-static void guest_invlpg(void)
-{
-  invlpg(argument);
-  vmmcall();
-}
-static void guest_cr3(void)
-{
-  write_cr3(read_cr3());
-  vmmcall();
-}
-static void guest_pge(void)
-{
-  write_cr4(read_cr4() ^ CR4_PGE);
-  write_cr4(read_cr4() ^ CR4_PGE);
-  vmmcall();
-}
 
 // One world alone at these addresses, so that nothing but the flush can make room for the new code.
 static void alone(bool nested, bool host)

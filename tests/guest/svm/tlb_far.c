@@ -1,12 +1,7 @@
 // ASIDs that lie far apart, and PCIDs of one ASID and another, have nothing to do with each other: a flush
 // removes no entry that only looks alike. APM2 15.16.
+#include "flushes.h"
 #include "stale.h"
-
-static void guest_cr3(void)
-{
-  write_cr3(read_cr3());
-  vmmcall();
-}
 
 static void test_one(bool nested)
 {

@@ -1,24 +1,9 @@
 // What a guest flushes is its own: INVLPG, MOV to CR3, CR4.PGE, INVPCID reach neither the host nor other
 // ASIDs, and spare global pages as outside of a guest. APM2 15.16.1, 5.5.
+#include "flushes.h"
 #include "stale.h"
 
-static uint64_t argument, kind;
-static void guest_invlpg(void)
-{
-  invlpg(argument);
-  vmmcall();
-}
-static void guest_cr3(void)
-{
-  write_cr3(read_cr3());
-  vmmcall();
-}
-static void guest_pge(void)
-{
-  write_cr4(read_cr4() ^ CR4_PGE);
-  write_cr4(read_cr4() ^ CR4_PGE);
-  vmmcall();
-}
+static uint64_t kind;
 static void guest_invpcid(void)
 {
   uint64_t d[2] = {0, argument};

@@ -1,17 +1,11 @@
 // Large pages in the TLB: one address is enough to remove the page whole, as the guest's tables have it, also
 // where the nested tables have smaller ones; a small page of the guest goes alone, whatever the nested tables
 // have. APM2 5.5.3, 15.25.
+#include "flushes.h"
 #include "stale.h"
 
 #define LARGE (VA + 0x40000000)
 enum { OLD = 0x2000000, NEW = 0x2200000, MB2 = 0x200000 };
-
-static uint64_t argument;
-static void guest_invlpg(void)
-{
-  invlpg(argument);
-  vmmcall();
-}
 
 static const uint32_t pieces[] = {0, 0x5000, 0x1ff000};
 

@@ -1,25 +1,9 @@
 // What the TLB keeps of nested tables stays until the ASID is flushed by TLB_CONTROL; neither the guest's own
 // flushes nor those of others need to remove it. A nested page fault is not kept, so more rights need no
 // flush. APM2 15.25.10, 15.16.
+#include "flushes.h"
 #include "stale.h"
 
-static uint64_t argument;
-static void guest_invlpg(void)
-{
-  invlpg(argument);
-  vmmcall();
-}
-static void guest_cr3(void)
-{
-  write_cr3(read_cr3());
-  vmmcall();
-}
-static void guest_pge(void)
-{
-  write_cr4(read_cr4() ^ CR4_PGE);
-  write_cr4(read_cr4() ^ CR4_PGE);
-  vmmcall();
-}
 static void guest_invpcid(void)
 {
   uint64_t d[2] = {0, 0};

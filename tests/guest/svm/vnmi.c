@@ -39,11 +39,7 @@ static void g_stgi(void)
 static uint64_t go(void (*fn)(void), uint64_t vintr)
 {
   order = 0;
-  v->rflags = 2;
-  v->shadow = 0;
-  v->vintr = vintr;
-  vmcb_entry(v, fn);
-  return run(v);
+  return guest_vintr(v, fn, vintr);
 }
 enum { PENDING = 1, MASK = 2 };
 static unsigned state(void)
