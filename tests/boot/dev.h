@@ -88,7 +88,8 @@ static inline void dev_mark(const struct dev *d, const void *p, uint64_t size, b
   }
 }
 
-// The table holds for a domain, and nothing beyond it is open. unit >= 0: one device of bus 0 gets the domain.
+// The table holds for a domain, and nothing beyond it is open. unit >= 0: one device of bus 0 gets the
+// domain.
 static inline void dev_on(const struct dev *d, unsigned domain, int unit, uint32_t more)
 {
   dev_set(d, DEV_BASE_HI, domain, (uint32_t)(d->base >> 32));

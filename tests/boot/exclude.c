@@ -1,11 +1,11 @@
 // Keeps devices out of memory by DEV, and shows what becomes of their requests; a program of the boot tests.
 //
-//   exclude TABLE off             nothing is excluded
-//   exclude TABLE full UNIT       a table that covers everything and excludes nothing holds for a device of bus 0
-//   exclude TABLE all UNIT        a device of bus 0 is kept out of all memory
-//   exclude TABLE status          the error register, which is then empty again
-//   exclude TABLE [-m] read|write DISK  past the page cache, while the buffer is excluded for all devices; then
-//                                 without; -m: errors are machine checks
+//   exclude TABLE off                    nothing is excluded
+//   exclude TABLE full UNIT              a device of bus 0 gets a table over everything that excludes nothing
+//   exclude TABLE all UNIT               a device of bus 0 is kept out of all memory
+//   exclude TABLE status                 the error register, which is then empty again
+//   exclude TABLE [-m] read|write DISK   past the page cache, first with the buffer excluded for all devices,
+//                                        then without; -m: errors are machine checks
 //   exclude TABLE order BDF ADDRESS HEX  has pacifica-dma write 8 bytes
 //
 // TABLE is the address of 128 KB that the kernel does not use.
@@ -61,7 +61,8 @@ static int disk(const struct dev *d, const char *file, bool write, uint32_t more
   how = transfer(fd, buf, true);
   memset(buf, 0, SIZE);
   const char *then = transfer(fd, buf, false);
-  printf("exclude: %s again: %s and %s, %s\n", file, how, then, all(buf, 0x44) ? "as written" : "something else");
+  printf("exclude: %s again: %s and %s, %s\n", file, how, then,
+         all(buf, 0x44) ? "as written" : "something else");
   return 0;
 }
 

@@ -11,9 +11,9 @@
 // controller or port CF9h (status 0), or by a shutdown (triple fault, status 3). What KVM cannot run ends
 // with status 4 and the processor's registers. With -H its memory lies in pages of 2 MB, else of 4 KB.
 //
-// The first 4 KB of BAR 0 of the function that -d names (0000:00:05.0) are the guest's at E0000000h; a kernel is told
-// by own=ADDRESS where its page C0000h, which it leaves alone, is for that function. With -x (dev.h) the function
-// reaches the guest's memory and nothing else.
+// The first 4 KB of BAR 0 of the function that -d names (0000:00:05.0) are the guest's at E0000000h; a kernel
+// is told by own=ADDRESS where its page C0000h, which it leaves alone, is for that function. With -x (dev.h)
+// the function reaches the guest's memory and nothing else.
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>

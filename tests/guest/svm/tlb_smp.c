@@ -124,13 +124,20 @@ static void test_one(bool nested)
     uint64_t rax;
     unsigned asid;
     char want;
-  } rows[] = {{LOCAL | BY_VA | BY_ASID, 1, 'n'},  {LOCAL | BY_VA | BY_ASID, 2, 'o'},
-              {GLOBAL | BY_VA | BY_ASID, 1, 'o'}, {BY_ASID, 1, 'n'},
-              {BY_ASID | GLOBALS, 1, 'n'},        {BY_ASID | GLOBALS, 2, 'o'},
-              {BY_ASID | GLOBALS, 0, 'o'},        {GLOBALS, 0, 'n'},
-              {LOCAL | BY_VA, 0, 'n'},            {GLOBAL | BY_VA | GLOBALS, 0, 'o'},
-              {BY_PCID | BY_ASID, 1, 'n'},        {BY_PCID | BY_ASID, 2, 'o'},
-              {BY_PCID, 0, 'n'},                  {0, 0, 'n'}};
+  } rows[] = {{LOCAL | BY_VA | BY_ASID, 1, 'n'},
+              {LOCAL | BY_VA | BY_ASID, 2, 'o'},
+              {GLOBAL | BY_VA | BY_ASID, 1, 'o'},
+              {BY_ASID, 1, 'n'},
+              {BY_ASID | GLOBALS, 1, 'n'},
+              {BY_ASID | GLOBALS, 2, 'o'},
+              {BY_ASID | GLOBALS, 0, 'o'},
+              {GLOBALS, 0, 'n'},
+              {LOCAL | BY_VA, 0, 'n'},
+              {GLOBAL | BY_VA | GLOBALS, 0, 'o'},
+              {BY_PCID | BY_ASID, 1, 'n'},
+              {BY_PCID | BY_ASID, 2, 'o'},
+              {BY_PCID, 0, 'n'},
+              {0, 0, 'n'}};
   for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     pgb_rax = rows[i].rax;
     pgb_edx = rows[i].asid;
