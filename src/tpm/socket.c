@@ -29,9 +29,11 @@ enum {
 
 enum { TIMEOUT_S = 60 }; // key generation takes a while
 
+// An answer that is late, short or too much puts all later ones in the wrong place: then no more is asked.
 struct tpm_socket {
   int control, data;
   unsigned locality;
+  bool lost;
 };
 
 static bool send_all(int fd, const uint8_t *p, size_t n)
@@ -62,6 +64,17 @@ static bool receive_all(int fd, uint8_t *p, size_t n)
   return true;
 }
 
+// Sends a message and takes its answer. Before it nothing may be there to be read, nor the end.
+static bool exchange(struct tpm_socket *s, int fd, const uint8_t *msg, size_t n, uint8_t *answer, size_t room)
+{
+  uint8_t early;
+  bool quiet = !s->lost && recv(fd, &early, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+               (errno == EAGAIN || errno == EWOULDBLOCK);
+  if (!quiet || !send_all(fd, msg, n) || !receive_all(fd, answer, room))
+    s->lost = true;
+  return !s->lost;
+}
+
 // Sends a control command and takes `room` bytes of answer, of which the first four are the result.
 static bool control(struct tpm_socket *s, uint32_t code, const uint8_t *arg, size_t n, uint8_t *answer,
                     size_t room)
@@ -72,7 +85,7 @@ static bool control(struct tpm_socket *s, uint32_t code, const uint8_t *arg, siz
   tpm_put32(msg, code);
   if (n)
     memcpy(msg + 4, arg, n);
-  return send_all(s->control, msg, 4 + n) && receive_all(s->control, answer, room) && tpm_get32(answer) == 0;
+  return exchange(s, s->control, msg, 4 + n, answer, room) && tpm_get32(answer) == 0;
 }
 
 static bool simple(struct tpm_socket *s, uint32_t code, const uint8_t *arg, size_t n)
@@ -105,12 +118,12 @@ static bool reset(void *self, struct err *e)
 static size_t command(void *self, unsigned locality, const uint8_t *cmd, size_t n, uint8_t resp[TPM_BUFFER])
 {
   struct tpm_socket *s = self;
-  if (!set_locality(s, locality) || !send_all(s->data, cmd, n) || !receive_all(s->data, resp, TPM_HEADER))
+  if (!set_locality(s, locality) || !exchange(s, s->data, cmd, n, resp, TPM_HEADER))
     return 0;
   uint32_t size = tpm_get32(resp + 2);
-  if (size < TPM_HEADER || size > TPM_BUFFER || !receive_all(s->data, resp + TPM_HEADER, size - TPM_HEADER))
-    return 0;
-  return size;
+  s->lost =
+      size < TPM_HEADER || size > TPM_BUFFER || !receive_all(s->data, resp + TPM_HEADER, size - TPM_HEADER);
+  return s->lost ? 0 : size;
 }
 
 static bool hash(void *self, enum tpm_hash step, const uint8_t *data, size_t n)
@@ -227,11 +240,13 @@ struct tpm_backend *tpm_socket_new(const char *path, struct err *e)
   struct timeval limit = {.tv_sec = TIMEOUT_S};
   if (ok) {
     setsockopt(s->control, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(s->control, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     ok = share_data(s) ||
          err_set(e, "-tpmdev socket: %s does not speak swtpm's protocol; start it with swtpm socket", path);
   }
   if (ok) {
     setsockopt(s->data, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(s->data, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     ok = reset(s, e);
   }
   if (ok)
