@@ -42,7 +42,10 @@ struct vcpu {
   bool halted;          // HLT; until an interrupt
   bool wait_sipi;       // started by STARTUP only
   bool nmi;             // one waits
-  bool nmi_inside;      // from its delivery to IRET
+  // From an NMI's delivery to the end of its IRET no other comes: IRET exits (nmi_iret, at nmi_rip) and, if
+  // one waits, is stepped over.
+  bool nmi_inside, nmi_iret, nmi_step;
+  uint64_t nmi_rip, nmi_tf;
   struct vlapic lapic;
   uint64_t dr[4], xcr0, pat, tsc_aux, tsc_adjust, mtrr_def;
   uint64_t mtrr[28]; // fixed 11, variable 16

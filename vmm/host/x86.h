@@ -29,6 +29,7 @@
 #define EFER_LMA    (1ull << 10)
 #define EFER_NXE    (1ull << 11)
 #define EFER_SVME   (1ull << 12)
+#define DR6_BS      (1ull << 14)
 #define RFLAGS_CF   (1ull << 0)
 #define RFLAGS_ZF   (1ull << 6)
 #define RFLAGS_TF   (1ull << 8)

@@ -19,6 +19,10 @@ static void undefined(struct vcpu *v)
 // What was intercepted only so that interrupts have their turn.
 static void reflect_db(struct vcpu *v)
 {
+  if (v->nmi_step) {
+    vcpu_nmi_stepped(v);
+    return;
+  }
   vcpu_fault(v, V_DB);
 }
 
@@ -35,6 +39,8 @@ static void skip(struct vcpu *v)
 static void halt(struct vcpu *v)
 {
   vcpu_skip(v);
+  if (v->vmcb->control.eventinj & EVENTINJ_VALID) // single-stepped
+    return;
   v->halted = true;
   if (v->vmcb->save.rflags & RFLAGS_IF || v->nmi)
     return;
@@ -63,7 +69,8 @@ static void rdpmc(struct vcpu *v)
 
 static void iret(struct vcpu *v)
 {
-  v->nmi_inside = false;
+  v->nmi_iret = true;
+  v->nmi_rip = v->vmcb->save.rip;
   v->vmcb->control.intercepts[0] &= ~(1u << (VMEXIT_IRET - 0x60));
 }
 
@@ -144,6 +151,8 @@ static const struct exit exits[EXIT_COUNTERS] = {
     [VMEXIT_SKINIT] = {"SKINIT", undefined},
     [VMEXIT_MONITOR] = {"MONITOR", undefined},
     [VMEXIT_MWAIT] = {"MWAIT", undefined},
+    [VMEXIT_RDPRU] = {"RDPRU", undefined},
+    [VMEXIT_INVPCID] = {"INVPCID", undefined},
     [VMEXIT_XSETBV] = {"XSETBV", exit_xsetbv},
     [EXIT_NPF] = {"nested page fault", exit_npf},
     [EXIT_OTHER] = {"other", invalid},

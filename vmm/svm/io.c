@@ -122,8 +122,7 @@ static void string(struct vcpu *v, uint64_t info, uint16_t port, unsigned size)
     v->reg[RCX] = (v->reg[RCX] & ~limit) | ((v->reg[RCX] - 1) & limit);
   }
   if (!(info & REP) || !(v->reg[RCX] & limit)) {
-    s->rip = v->vmcb->control.exitinfo2;
-    v->vmcb->control.interrupt_shadow = 0;
+    vcpu_finish(v, v->vmcb->control.exitinfo2);
   }
 }
 
@@ -146,6 +145,5 @@ void exit_io(struct vcpu *v)
   } else {
     out(v, port, size, (uint32_t)(v->reg[RAX] & mask(size)));
   }
-  v->vmcb->save.rip = c->exitinfo2;
-  v->vmcb->control.interrupt_shadow = 0;
+  vcpu_finish(v, c->exitinfo2);
 }

@@ -27,13 +27,21 @@ bool vcpu_decode(struct vcpu *v, struct insn *i)
   return n && insn_decode(bytes, n, vcpu_bits(v), i);
 }
 
-void vcpu_advance(struct vcpu *v, unsigned length)
+void vcpu_finish(struct vcpu *v, uint64_t rip)
 {
   struct vmcb_save *s = &v->vmcb->save;
-  s->rip += length;
-  if (!vcpu_long(v))
-    s->rip &= UINT32_MAX;
+  s->rip = rip;
   v->vmcb->control.interrupt_shadow = 0;
+  if (s->rflags & RFLAGS_TF) { // as after any other instruction
+    s->dr6 |= DR6_BS;
+    vcpu_fault(v, V_DB);
+  }
+}
+
+void vcpu_advance(struct vcpu *v, unsigned length)
+{
+  uint64_t rip = v->vmcb->save.rip + length;
+  vcpu_finish(v, vcpu_long(v) ? rip : rip & UINT32_MAX);
 }
 
 void vcpu_skip(struct vcpu *v)

@@ -18,6 +18,8 @@ bool vcpu_decode(struct vcpu *v, struct insn *i);
 uint64_t vcpu_operand(const struct vcpu *v, const struct insn *i);
 // Past the instruction: by NRIP where the CPU has it, else by its length. Ends an interrupt shadow.
 void vcpu_skip(struct vcpu *v);
+// Ends an instruction that was done here: the next one is at rip.
+void vcpu_finish(struct vcpu *v, uint64_t rip);
 void vcpu_advance(struct vcpu *v, unsigned length);
 
 #endif

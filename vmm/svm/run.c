@@ -86,6 +86,28 @@ static int interrupt(struct vcpu *v, bool take)
   return vector;
 }
 
+void vcpu_nmi_stepped(struct vcpu *v)
+{
+  v->nmi_step = false;
+  v->vmcb->save.dr6 &= ~DR6_BS;
+  if (v->nmi_tf) // the guest steps itself
+    vcpu_fault(v, V_DB);
+}
+
+// Whether the next NMI may come. One that waits for the IRET of the last: that is stepped over.
+static bool nmi_open(struct vcpu *v)
+{
+  struct vmcb_save *s = &v->vmcb->save;
+  if (v->nmi_inside && v->nmi_iret && s->rip != v->nmi_rip)
+    v->nmi_inside = v->nmi_iret = false;
+  if (v->nmi_inside && v->nmi_iret && !v->nmi_step) {
+    v->nmi_step = true;
+    v->nmi_tf = s->rflags & RFLAGS_TF;
+    s->rflags |= RFLAGS_TF;
+  }
+  return !v->nmi_inside;
+}
+
 // What is waiting is delivered, or, if the guest is not open for it, an exit is asked for when it is.
 static void deliver(struct vcpu *v)
 {
@@ -93,7 +115,7 @@ static void deliver(struct vcpu *v)
   bool busy = c->eventinj & EVENTINJ_VALID, shadow = c->interrupt_shadow & 1;
   c->vintr = VINTR_MASKING | v->lapic.tpr >> 4;
   c->intercepts[0] &= ~(1u << (VMEXIT_VINTR - 0x60));
-  if (v->nmi && !v->nmi_inside && !busy && !shadow) {
+  if (v->nmi && !busy && !shadow && nmi_open(v)) {
     inject(v, TYPE_NMI, V_NMI);
     c->intercepts[0] |= 1u << (VMEXIT_IRET - 0x60); // its end
     v->nmi = false;

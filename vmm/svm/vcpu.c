@@ -23,7 +23,7 @@ static void intercepts(struct vcpu *v)
       VMEXIT_INTR,    VMEXIT_NMI,     VMEXIT_INIT,   VMEXIT_CPUID, VMEXIT_RSM,      VMEXIT_INVD,
       VMEXIT_HLT,     VMEXIT_INVLPGA, VMEXIT_IOIO,   VMEXIT_MSR,   VMEXIT_SHUTDOWN, VMEXIT_VMRUN,
       VMEXIT_VMMCALL, VMEXIT_VMLOAD,  VMEXIT_VMSAVE, VMEXIT_STGI,  VMEXIT_CLGI,     VMEXIT_SKINIT,
-      VMEXIT_MONITOR, VMEXIT_MWAIT,   VMEXIT_XSETBV, VMEXIT_RDPMC,
+      VMEXIT_MONITOR, VMEXIT_MWAIT,   VMEXIT_XSETBV, VMEXIT_RDPMC, VMEXIT_RDPRU,
   };
   struct vmcb_control *c = &v->vmcb->control;
   for (unsigned i = 0; i < COUNT(always); i++)
@@ -36,6 +36,7 @@ static void intercepts(struct vcpu *v)
   c->cr_intercepts |= 0x19 | 0x19 << 16; // CR0, CR3, CR4
   c->exception_intercepts |= 1u << V_PF;
   c->intercepts[0] |= 1u << (VMEXIT_INVLPG - 0x60);
+  c->intercepts[2] |= 1u << (VMEXIT_INVPCID - 0xa0);
 }
 
 void vcpu_reset(struct vcpu *v)
@@ -71,7 +72,7 @@ void vcpu_reset(struct vcpu *v)
   v->tsc_adjust = 0;
   v->mtrr_def = 0xc06; // enabled, write-back, as a BIOS leaves it
   memset(v->mtrr, 0, sizeof v->mtrr);
-  v->halted = v->nmi = v->nmi_inside = false;
+  v->halted = v->nmi = v->nmi_inside = v->nmi_iret = v->nmi_step = false;
   v->wait_sipi = v->number != 0;
   v->flush = true;
   memset(v->fpu, 0, v->guest->fpu_size);
@@ -123,7 +124,8 @@ static void shadow_registers(struct vcpu *v)
   s->cr4 = (v->cr4 | CR4_PAE) & ~(CR4_PCIDE | CR4_PKE);
   if (!(v->cr0 & CR0_PG))
     s->cr4 &= ~(CR4_SMEP | CR4_SMAP);
-  s->efer = (v->efer & ~(EFER_LME | EFER_LMA)) | EFER_SVME | (lma ? EFER_LME | EFER_LMA : 0);
+  // NXE is always on, so that a page fault says whether it was a fetch.
+  s->efer = (v->efer & ~(EFER_LME | EFER_LMA)) | EFER_SVME | EFER_NXE | (lma ? EFER_LME | EFER_LMA : 0);
   s->cr3 = shadow_root(v);
 }
 

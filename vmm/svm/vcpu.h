@@ -30,6 +30,8 @@ void vcpu_run(struct vcpu *v);
 void vcpu_fault(struct vcpu *v, uint8_t vector);
 void vcpu_fault_error(struct vcpu *v, uint8_t vector, uint32_t error);
 void vcpu_page_fault(struct vcpu *v, uint64_t linear, uint32_t error);
+// The single step over an NMI's IRET was made.
+void vcpu_nmi_stepped(struct vcpu *v);
 // Another CPU has something for it: makes it look. With guard held.
 void vcpu_wake(struct vcpu *v);
 

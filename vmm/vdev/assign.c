@@ -255,11 +255,14 @@ void assign_watch(void)
         pci_write(bdf, PCI_COMMAND, 2, pci_read(bdf, PCI_COMMAND, 2) & ~(uint32_t)PCI_CMD_MASTER);
         pci_write(bdf, PCI_STATUS, 2, PCI_STAT_MASTER_ABORT);
         found = true;
-        if (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)
-          continue;
         lock(&g->guard);
-        guest_stop(g->vcpu[0], "its device %02x:%02x.%x was refused a %s at %lx by the DEV of node %u",
-                   bdf >> 8, bdf >> 3 & 31, bdf & 7, e.write ? "write" : "read", e.address, e.node);
+        if (g->state == GUEST_RUNNING || g->state == GUEST_PAUSED)
+          guest_stop(g->vcpu[0], "its device %02x:%02x.%x was refused a %s at %lx by the DEV of node %u",
+                     bdf >> 8, bdf >> 3 & 31, bdf & 7, e.write ? "write" : "read", e.address, e.node);
+        else // it was quicker than this look
+          print("vmm: guest %s, stopped: its device %02x:%02x.%x was refused a %s at %lx by the DEV of node "
+                "%u\n",
+                g->name, bdf >> 8, bdf >> 3 & 31, bdf & 7, e.write ? "write" : "read", e.address, e.node);
         unlock(&g->guard);
       }
     if (!found)

@@ -10,6 +10,7 @@ enum {
   LOGICAL = 1 << 11,
   ID = 0,
   VERSION = 1,
+  ARBITRATION = 2,
   TABLE = 0x10
 };
 
@@ -67,6 +68,8 @@ uint32_t vioapic_read(struct guest *g, uint32_t offset)
   if (offset != 0x10)
     return 0;
   if (a->select == ID)
+    return a->id;
+  if (a->select == ARBITRATION)
     return a->id;
   if (a->select == VERSION)
     return 0x11 | (IOAPIC_PINS - 1) << 16;
