@@ -265,9 +265,10 @@ static enum txn_resp model_request(struct world *w, struct txn t, uint8_t *buf, 
       memset(buf, 0xff, len);
     return TXN_ABORT;
   }
-  // Decisions come first: what the request writes is no table of its own.
+  bool may = false;
   for (uint64_t i = 0; i < len; i++) {
-    bool may = allowed(w, &t, t.addr + i);
+    if (i == 0 || !((t.addr + i) & 0xfff)) // once a page, before it is written: it may be a table
+      may = allowed(w, &t, t.addr + i);
     if (!may && before)
       model_denied(&w->dev[t.node], &t, t.addr + i);
     before = may; // a run of denied addresses is one error

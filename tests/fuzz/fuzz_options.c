@@ -18,7 +18,8 @@ static bool harmless(const struct text_list *l, bool backend)
   for (unsigned i = 0; i < l->count; i++) {
     const char *t = l->item[i];
     if (backend ? strcmp(t, "null") && strcmp(t, "none")
-                : strchr(t, '/') || strstr(t, "romfile") || strstr(t, "path"))
+                : strchr(t, '/') || strstr(t, "romfile") || strstr(t, "path") || strstr(t, "state") ||
+                      strstr(t, "fwd"))
       return false;
   }
   return true;
@@ -27,8 +28,10 @@ static bool harmless(const struct text_list *l, bool backend)
 static bool buildable(const struct config *c)
 {
   return !c->kernel && !c->initrd && !c->bios && !c->log_file && !c->drives.count && !c->chardevs.count &&
-         !c->debugcon && !c->log_items && harmless(&c->devices, false) && harmless(&c->serials, true) &&
-         harmless(&c->monitors, true) && c->ram_size <= 1ull << 30 && c->cpus <= 2;
+         !c->slb && !c->stats_file && !c->debugcon && !c->log_items && harmless(&c->netdevs, false) &&
+         harmless(&c->nics, false) && harmless(&c->tpmdevs, false) && harmless(&c->devices, false) &&
+         harmless(&c->serials, true) && harmless(&c->monitors, true) && c->ram_size <= 1ull << 30 &&
+         c->cpus <= 8;
 }
 
 static void require_line(const struct err *e)
@@ -100,6 +103,21 @@ static const char *const lines[] = {
     "-d int,cpu_reset -D log -limit 1000 -S -no-reboot -snapshot -state-hash",
     "-accel kvm -clock host -nographic -display none -vga none -nic none -nic "
     "user,model=e1000,hostfwd=tcp::1-:2 -netdev user,id=a -name x,process=y",
+    "-m 512 -smp 4 -nodefaults -node cpus=0-1,mem=256 -node 2-3,mem=256 -link 0-1",
+    "-m 512 -smp 4 -nodefaults -numa node,nodeid=0,cpus=0,cpus=3,mem=128 -numa "
+    "node,nodeid=1,cpus=1-2,mem=384M",
+    "-m 256 -smp 8 -node mem=32 -node mem=32 -node mem=64 -node mem=128 -link 0-1 -link 1-2 -link 2-3 -link "
+    "0-3",
+    "-nodefaults -m 64 -smp 2,nodes=2 -numa dist,src=0,dst=1,val=20",
+    "-nodefaults -m 64 -tpmdev libtpms,id=t,version=1.2 -device tpm-tis,tpmdev=t,did-vid=0x000b15d1",
+    "-nodefaults -m 64 -tpmdev socket,id=t,path=/x -device tpm-crb,tpmdev=t",
+    "-nodefaults -m 64 -slb x -tpmdev libtpms,id=t,state=y -device tpm-crb,tpmdev=t",
+    "-nodefaults -m 64 -netdev user,id=n,restrict=on,net=10.1.0.0/16,host=10.1.0.2 -device "
+    "e1000,netdev=n,mac=52:54:00:00:00:01",
+    "-nodefaults -m 64 -nic user,model=virtio-net-pci,restrict=on -nic none -netdev user,id=m -device "
+    "virtio-net-pci,netdev=m",
+    "-nodefaults -m 64 -device ahci,id=a,node=0 -device pacifica-dma,functions=8,unit=31,node=1 -stats "
+    "f.json",
     "-kernel k -initrd a b,c -append console=ttyS0 -bios b",
     "-help",
     "-device help",
