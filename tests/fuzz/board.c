@@ -85,7 +85,10 @@ void board_open(struct fuzz_board *b)
   if (!config_set(&c->bios, bios))
     abort();
   c->cpus = 2;
-  c->ram_size = BOARD_RAM;
+  c->nodes = b->nodes ? b->nodes : 1;
+  c->ram_size = (uint64_t)BOARD_RAM * c->nodes;
+  if ((b->cpu && !config_set(&c->cpu, b->cpu)) || !config_nodes(c, &e))
+    abort();
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=ide,index=0,media=disk", b->file[1]);
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=ide,index=2,media=cdrom", b->file[2]);
   add(&c->drives, "file=/proc/self/fd/%d,format=raw,if=virtio,discard=on", b->file[3]);

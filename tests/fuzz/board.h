@@ -1,5 +1,5 @@
-// A whole machine for the targets that play its devices: two CPUs that wait for interrupts, 16 MB of RAM, all
-// devices, disks and CD-ROMs in memory.
+// A whole machine for the targets that play its devices: two CPUs that wait for interrupts, 16 MB of RAM on
+// each node, all devices, disks and CD-ROMs in memory.
 #ifndef FUZZ_BOARD_H
 #define FUZZ_BOARD_H
 
@@ -9,6 +9,8 @@
 enum { BOARD_RAM = 16 << 20, BOARD_DISK = 1 << 20, BOARD_CD = 128 << 10 };
 
 struct fuzz_board {
+  unsigned nodes;  // 1 or 2; 0 is 1
+  const char *cpu; // NULL: the default model
   struct config config;
   struct machine *m;
   int file[6]; // BIOS, disk, CD, virtio disk, SATA disk and CD

@@ -302,7 +302,7 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in, struct ri
 int LLVMFuzzerTestOneInput(const uint8_t *data_, size_t len)
 {
   struct fuzz_in in = {data_, len};
-  struct fuzz_board b;
+  struct fuzz_board b = {0};
   uint8_t devfn[4];
   struct ring rings[4];
   board_open(&b);

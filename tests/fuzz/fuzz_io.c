@@ -6,6 +6,7 @@
 
 #include "board.h"
 #include "cpu/lapic.h"
+#include "cpu/msr.h"
 
 #define STEPS 400
 
@@ -20,6 +21,10 @@ enum step { // what the next byte of the input asks for
   STEP_PCI_WRITE,
   STEP_PCI_BAR,
   STEP_PCI_READ,
+  STEP_PCI_EXTENDED,
+  STEP_MMCFG,
+  STEP_EXCLUSION,
+  STEP_SPECIAL,
   STEP_POKE,
   STEP_DMA,
   STEP_LAPIC,
@@ -51,6 +56,8 @@ static void any_dma(struct machine *m, struct fuzz_in *in)
   static uint8_t buf[65536];
   struct dma_port port = {.transfer = fabric_transfer, .fabric = &m->fabric, .requester = 0x18};
   unsigned how = (unsigned)fuzz_take(in, 1);
+  port.node = how >> 3 & 1;
+  port.unit = how >> 4 & 3;
   uint64_t addr = 0, len = fuzz_take(in, 2);
   if (how & 1)
     device_place(m, TXN_MEM, (unsigned)fuzz_take(in, 1), fuzz_take(in, 2), &addr);
@@ -111,6 +118,32 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in)
     board_out(m, 0xcf8, 4, 0x80000000u | (uint32_t)fuzz_take(in, 3));
     board_in(m, (uint16_t)(0xcfc + (fuzz_take(in, 1) & 3)), io_size);
     break;
+  case STEP_PCI_EXTENDED: // a northbridge's, by what some software uses: bits 27:24 of CF8h
+    addr = fuzz_take(in, 2);
+    board_out(m, 0xcf8, 4,
+              0x8000c000u | (uint32_t)(addr & 0x0f00) << 16 | (uint32_t)(addr >> 12 & 0xf) << 8 |
+                  (addr & 0xfc));
+    if (fuzz_take(in, 1) & 1)
+      board_out(m, 0xcfc, io_size, (uint32_t)fuzz_take(in, io_size));
+    else
+      board_in(m, (uint16_t)(0xcfc + (addr & 3)), io_size);
+    break;
+  case STEP_MMCFG:
+    addr = fuzz_take(in, 1);
+    msr_write(m->cpu[addr & 1], MSR_MMCFG_BASE, (addr >> 1 & 7) << 28 | (addr & 0xf0) >> 2 | (addr & 2) >> 1);
+    break;
+  case STEP_EXCLUSION: { // a register of a node's DEV
+    uint8_t nb = (uint8_t)((0x18 + (fuzz_take(in, 1) & 1)) << 3 | 3);
+    board_pci(m, nb, 0xf4, 4, (uint32_t)fuzz_take(in, 2) & 0x0707);
+    board_pci(m, nb, 0xf8, 4, (uint32_t)fuzz_take(in, 4));
+    break;
+  }
+  case STEP_SPECIAL: {
+    static const uint64_t cycles[] = {CYCLE_SL_DEV, CYCLE_HASH_START, CYCLE_HASH_DATA, CYCLE_HASH_END};
+    addr = fuzz_take(in, 1);
+    board_access(m, TXN_SPECIAL, cycles[addr & 3] + (addr >> 4 == 1), size, true, fuzz_take(in, 4));
+    break;
+  }
   case STEP_POKE: {
     uint8_t data[64];
     addr = fuzz_take(in, 3);
@@ -152,7 +185,8 @@ static void one(struct machine *m, enum step step, struct fuzz_in *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
   struct fuzz_in in = {data, len};
-  struct fuzz_board b;
+  unsigned how = (unsigned)fuzz_take(&in, 1);
+  struct fuzz_board b = {.nodes = 1 + (how & 1), .cpu = how & 2 ? "family10h" : how & 4 ? "k8f" : NULL};
   board_open(&b);
   for (unsigned i = 0; i < STEPS && in.left; i++)
     one(b.m, fuzz_take(&in, 1) % STEP_KINDS, &in);
@@ -168,6 +202,7 @@ size_t fuzz_seed(unsigned n, uint8_t *buf)
   if (n >= 64)
     return 0;
   uint64_t noise = n;
+  fuzz_put(&out, 1, n >> 2);
   for (unsigned i = 0; i < 8; i++) { // decoding on everywhere
     fuzz_put(&out, 2, STEP_PCI_BAR);
     fuzz_put(&out, 2, i | (i + (i & 1 ? 0x80 : 0)) << 8);

@@ -141,7 +141,7 @@ static void one(struct play *p, enum step step, struct fuzz_in *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
   struct fuzz_in in = {data, len};
-  struct fuzz_board b;
+  struct fuzz_board b = {0};
   board_open(&b);
   struct play p = {.m = b.m};
   place(&p);
