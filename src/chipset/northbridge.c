@@ -238,28 +238,58 @@ void nb_set_config(struct northbridge *nb, uint64_t v)
   pci_set_long(&nb->func[3], F3_NB_CONFIG + 4, (uint32_t)(v >> 32));
 }
 
-static bool reaches_dev(unsigned off, unsigned size)
+// The doublewords of function 3 that live elsewhere. None is read or written in part of two of them: PCI
+// accesses do not cross a doubleword.
+enum behind { NOTHING, DEV, MCA };
+
+static enum behind behind(const struct northbridge *nb, unsigned reg)
 {
-  return off < F3_DEV_END && off + size > F3_DEV;
+  if (reg >= F3_DEV && reg < F3_DEV_END)
+    return nb->dev.read ? DEV : NOTHING;
+  bool bank = reg == F3_MCA_CONTROL || (reg >= F3_MCA_STATUS && reg < F3_MCA_ADDRESS + 8);
+  return bank && nb->mca.read ? MCA : NOTHING;
+}
+
+// 40h, 48h and 50h are the low halves.
+static unsigned bank_reg(unsigned reg)
+{
+  return (reg - F3_MCA_CONTROL) / 8;
+}
+
+static uint32_t read_behind(const struct northbridge *nb, unsigned reg)
+{
+  if (behind(nb, reg) == DEV)
+    return nb->dev.read(nb->dev.opaque, reg);
+  return (uint32_t)(nb->mca.read(nb->mca.opaque, nb->node, bank_reg(reg)) >> (reg & 4) * 8);
+}
+
+static void write_behind(const struct northbridge *nb, unsigned reg, uint32_t v)
+{
+  if (behind(nb, reg) == DEV) {
+    nb->dev.write(nb->dev.opaque, reg, v);
+    return;
+  }
+  unsigned n = bank_reg(reg), shift = (reg & 4) * 8;
+  uint64_t old = nb->mca.read(nb->mca.opaque, nb->node, n);
+  nb->mca.write(nb->mca.opaque, nb->node, n, (old & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)v << shift);
 }
 
 static void function3_read(struct pci_func *f, unsigned off, unsigned size)
 {
-  const struct northbridge *nb = f->dev;
-  if (reaches_dev(off, size))
-    pci_set_long(f, off & ~3u, nb->dev.read(nb->dev.opaque, off & ~3u));
+  unsigned reg = off & ~3u;
+  if (behind(f->dev, reg))
+    pci_set_long(f, reg, read_behind(f->dev, reg));
 }
 
 // What a narrow write leaves out keeps its value.
 static void function3_written(struct pci_func *f, unsigned off, unsigned size)
 {
-  const struct northbridge *nb = f->dev;
   unsigned reg = off & ~3u;
-  if (!reaches_dev(off, size))
+  if (!behind(f->dev, reg))
     return;
-  uint32_t v = nb->dev.read(nb->dev.opaque, reg);
+  uint32_t v = read_behind(f->dev, reg);
   memcpy((uint8_t *)&v + (off & 3), f->config + off, size);
-  nb->dev.write(nb->dev.opaque, reg, v);
+  write_behind(f->dev, reg, v);
 }
 
 void nb_set_dev(struct northbridge *nb, const struct nb_dev *dev)
@@ -269,8 +299,11 @@ void nb_set_dev(struct northbridge *nb, const struct nb_dev *dev)
   f->config[PCI_CAPABILITY_LIST] = F3_DEV;
   f->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
   memset(f->wmask + F3_DEV, 0xff, F3_DEV_END - F3_DEV); // what was written; reads ask again
-  f->config_read = function3_read;
-  f->config_written = function3_written;
+}
+
+void nb_set_mca(struct northbridge *nb, const struct nb_mca *mca)
+{
+  nb->mca = *mca;
 }
 
 void nb_set_map(struct northbridge *nb, const struct nb_map *map)
@@ -297,6 +330,8 @@ void nb_init(struct northbridge *nb, struct pci_bus *pb, const struct nb_map *ma
   }
   nb_set_map(nb, map);
   function3(&nb->func[3], map, node);
+  nb->func[3].config_read = function3_read;
+  nb->func[3].config_written = function3_written;
   for (unsigned i = 0; i < nb->functions; i++)
     pci_add(pb, &nb->func[i], (uint8_t)(0x18 + node), (uint8_t)i, 0);
   nb_reset(nb);

@@ -58,6 +58,14 @@ struct nb_dev {
   void *opaque;
 };
 
+// The northbridge's machine check bank, which F3x40, F3x48/4C and F3x50/54 show in part (BKDG 31116: MSR
+// 0410h to 0412h). reg is the number of the register in the bank: 0 control, 1 status, 2 address.
+struct nb_mca {
+  uint64_t (*read)(void *opaque, unsigned node, unsigned reg);
+  void (*write)(void *opaque, unsigned node, unsigned reg, uint64_t v);
+  void *opaque;
+};
+
 // Who follows the routing tables. way: bit 0 the node itself, bit 1 + n link n.
 struct nb_router {
   void (*set)(void *opaque, unsigned node, unsigned to, unsigned way);
@@ -72,6 +80,7 @@ struct northbridge {
   uint8_t node;
   struct nb_map map;
   struct nb_dev dev; // read == NULL: none
+  struct nb_mca mca; // likewise: the registers are there, and mean nothing
   struct nb_router router;
 };
 
@@ -87,5 +96,6 @@ void nb_set_config(struct northbridge *nb, uint64_t v);
 #define NB_CONFIG_CF8_EXT (UINT64_C(1) << 46) // CF8h has the bits 11:8 of a register's offset in 27:24
 // Gives function 3 the capability, the only one in its list. Without this call it has none.
 void nb_set_dev(struct northbridge *nb, const struct nb_dev *dev);
+void nb_set_mca(struct northbridge *nb, const struct nb_mca *mca);
 
 #endif

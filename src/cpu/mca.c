@@ -78,14 +78,12 @@ bool mca_write(struct cpu *c, uint32_t index, uint64_t v)
   }
 }
 
+// What was logged outlives the reset, so that the next system finds it (BKDG 31116, 2.13.1).
 void mca_reset(struct cpu *c)
 {
   c->mcg_status = 0;
   c->mcg_ctl = 0;
   memset(c->mc_ctl, 0, sizeof c->mc_ctl);
-  memset(c->mc_status, 0, sizeof c->mc_status);
-  memset(c->mc_addr, 0, sizeof c->mc_addr);
-  memset(c->mc_misc, 0, sizeof c->mc_misc);
 }
 
 bool mca_override(const struct cpu *c)

@@ -19,6 +19,7 @@ enum { MCG_RIPV = 1u << 0, MCG_EIPV = 1u << 1, MCG_MCIP = 1u << 2 };
 // As msr_read and msr_write, for 179h..17Bh, 400h.. and C001_0044h..
 bool mca_read(const struct cpu *c, uint32_t index, uint64_t *v);
 bool mca_write(struct cpu *c, uint32_t index, uint64_t v);
+// RESET#: status, addresses and misc stay as they are.
 void mca_reset(struct cpu *c);
 
 // The guest has machine checks off, and the host takes them in its place: always #VMEXIT. APM2 15.12.18

@@ -2,15 +2,13 @@
 #include "machine/exclusion.h"
 
 #include "base/err.h"
-#include "cpu/cpu.h"
 #include "cpu/mca.h"
 #include "cpu/model.h"
 #include "machine/machine.h"
+#include "machine/mcbank.h"
 
 // MC4_STATUS of a DEV error: BKDG 31116, F3x48, tables 93 and 94.
 enum {
-  NB_BANK = 4,
-  DEV_ERR_EN = 1u << 13, // MC4_CTL
   EXTENDED_DEV = 9u << 16,
   BUS_ERROR = 0x0800u,
   OBSERVED = 2u << 9,
@@ -18,24 +16,15 @@ enum {
   WRITE = 2u << 4,
   TO_IO = 2u << 2,
   LEVEL_GENERIC = 3u,
+  DEV_ERR_EN = 1u << 13, // MC4_CTL
 };
 
-// Reported to the first processor of the node.
 static void machine_check(void *arg, uint8_t node, bool write, bool io, uint64_t addr)
 {
-  struct machine *m = arg;
-  struct cpu *c = NULL;
-  for (unsigned i = 0; i < m->cpus && !c; i++) {
-    if (m->cpu[i]->node == node)
-      c = m->cpu[i];
-  }
-  if (!c)
-    return;
-  uint64_t enabled = c->mc_ctl[NB_BANK] & DEV_ERR_EN ? MCI_EN : 0;
-  mca_log(c, NB_BANK,
-          MCI_VAL | MCI_UC | MCI_ADDRV | enabled | EXTENDED_DEV | BUS_ERROR | OBSERVED |
-              (write ? WRITE : READ) | (io ? TO_IO : 0) | LEVEL_GENERIC,
-          addr, 0);
+  mcbank_log(arg, node,
+             MCI_UC | EXTENDED_DEV | BUS_ERROR | OBSERVED | (write ? WRITE : READ) | (io ? TO_IO : 0) |
+                 LEVEL_GENERIC,
+             DEV_ERR_EN, addr);
 }
 
 bool exclusion_init(struct machine *m, struct err *e)

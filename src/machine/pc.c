@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "machine/machine.h"
+#include "machine/mcbank.h"
 
 #include "cpu/lapic.h"
 #include "cpu/model.h"
@@ -113,6 +114,7 @@ static bool init_pci(struct machine *m, struct err *e)
   pc->piix3.apm_arg = &pc->pm;
   nodes_attach(m);
   config_space_init(m);
+  mcbank_init(m);
   return exclusion_init(m, e);
 }
 

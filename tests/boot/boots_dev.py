@@ -123,3 +123,18 @@ def adapters_that_are_excluded_move_nothing_and_work_again_afterwards(ctx):
     r.line("dev: eth0 device status 0x0000004f")  # DEVICE_NEEDS_RESET
     for unit in (5, 6):
         assert re.search(rf"node 0 00:0{unit}\.0 unit {unit} domain 1 (read|write) .* excluded by the table", r.log), r.log[:2000]
+
+
+def a_denial_that_is_a_machine_check_stops_linux_which_finds_it_in_the_bank_after_the_reset(ctx):
+    disk = ["-drive", f"file={_disk(ctx, 'disk')},format=raw,if=virtio"]
+    with boots._started(ctx, ["-kernel", guest.elf_kernel(ctx.guest), "-initrd", guest.dev_initramfs(ctx.guest), "-cpu", "max",
+                              "-m", "512", "-append", APPEND + "check=vda mce=bootlog panic=1", "-display", "none", "-serial", "stdio",
+                              *disk]) as (p, _):
+        out = boots._wait_for(p, b"CPU 0: Machine Check: 0 Bank 4", 1, 240 * ctx.factor).decode(errors="replace")
+    first, _, second = out.partition("Kernel panic")
+    # In the first run the banks are accepted as they are, and the denial is fatal: uncorrected, in the kernel.
+    assert "dev: begin" in first and not re.search("mce: .*(Unable|unknown|disabled|bogus|WARNING)", first), first
+    status = re.search("CPU 0: Machine Check Exception: 5 Bank 4: ([0-9a-f]{16})", first)
+    assert status and int(status[1], 16) >> 16 & 0x1f == 9, first  # a DEV error
+    assert re.search("RIP .*TSC [0-9a-f]+ ADDR [0-9a-f]+000", first, re.S), first
+    assert re.search("CPU 0: Machine Check: 0 Bank 4: " + status[1], second), second

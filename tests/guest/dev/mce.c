@@ -46,4 +46,12 @@ void test(void)
   s = rdmsr(MC4_STATUS);
   CHECK_EQ(s & (VAL | UC | EN | ADDRV | PCC), VAL | UC | EN | ADDRV);
   CHECK_EQ(s & 0x08ff, 0x0813);
+  // The northbridge's function 3 shows the same bank.
+  CHECK_EQ(config_read(0, 0x18, 3, 0x40), DEV_ERR_EN);
+  CHECK_EQ(config_read(0, 0x18, 3, 0x48) | (uint64_t)config_read(0, 0x18, 3, 0x4c) << 32, s);
+  CHECK_EQ(config_read(0, 0x18, 3, 0x50) | (uint64_t)config_read(0, 0x18, 3, 0x54) << 32, (word)page);
+  config_write(0, 0x18, 3, 0x4c, 0);
+  CHECK_EQ(rdmsr(MC4_STATUS), s & 0xffffffff);
+  config_write(0, 0x18, 3, 0x40, 0);
+  CHECK_EQ(rdmsr(MC4_CTL), 0);
 }

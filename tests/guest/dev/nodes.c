@@ -23,4 +23,12 @@ void test(void)
   CHECK_EQ(dev_get(nodes - 1, ERR_STATUS, 0), ERR_VALID | ERR_ADDR | ERR(DRAM, true));
   for (unsigned n = 0; n + 1 < nodes; n++)
     CHECK_EQ(dev_get(n, ERR_STATUS, 0), 0);
+  // Its machine check goes to the bank of that node's first processor, which F3x48 and 4C show.
+  dev_set(nodes - 1, CR, 0, CR_EN | CR_MCE);
+  CHECK(!dma_writes(&d, page));
+  for (unsigned n = 0; n < nodes; n++) {
+    bool there = n == nodes - 1;
+    CHECK_EQ(config_read(0, 0x18 + n, 3, 0x4c) >> 31, there);
+    CHECK_EQ(config_read(0, 0x18 + n, 3, 0x50), there ? (word)page : 0);
+  }
 }

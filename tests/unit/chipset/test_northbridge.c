@@ -276,6 +276,50 @@ static void the_exclusion_vector_is_the_only_capability_of_function_3(void **sta
   bench_free(&x.b);
 }
 
+struct bank {
+  uint64_t reg[3];
+  unsigned node;
+};
+
+static uint64_t bank_read(void *opaque, unsigned node, unsigned reg)
+{
+  struct bank *b = opaque;
+  b->node = node;
+  return b->reg[reg];
+}
+
+static void bank_write(void *opaque, unsigned node, unsigned reg, uint64_t v)
+{
+  struct bank *b = opaque;
+  b->node = node;
+  b->reg[reg] = v;
+}
+
+static void the_machine_check_bank_is_seen_in_function_3(void **state)
+{
+  struct board x;
+  struct bank bank = {.reg = {0x2000, 0xb400000000090c23, 0x123456789000}};
+  setup_board(&x, NB_FAMILY10H, 2);
+  nb_set_mca(&x.nb[1], &(struct nb_mca){bank_read, bank_write, &bank});
+  uint8_t f3 = 0x19 << 3 | 3;
+  assert_int_equal(rd(&x, 1, 3, 0x40), 0x2000);
+  assert_int_equal(bank.node, 1);
+  assert_int_equal(rd(&x, 1, 3, 0x48), 0x00090c23);
+  assert_int_equal(rd(&x, 1, 3, 0x4c), 0xb4000000);
+  assert_int_equal(rd(&x, 1, 3, 0x50), 0x56789000);
+  assert_int_equal(rd(&x, 1, 3, 0x54), 0x1234);
+  pci_config_write(&x.pb, 0, f3, 0x4c, 4, 0);
+  assert_true(bank.reg[1] == 0x00090c23); // the other half stays
+  pci_config_write(&x.pb, 0, f3, 0x49, 1, 0);
+  assert_true(bank.reg[1] == 0x00090023);
+  pci_config_write(&x.pb, 0, f3, 0x40, 4, 0xffffffff);
+  assert_true(bank.reg[0] == 0xffffffff);
+  pci_config_write(&x.pb, 0, f3, 0x44, 4, 0); // a register of the northbridge's own
+  assert_true(bank.reg[0] == 0xffffffff);
+  assert_int_equal(rd(&x, 0, 3, 0x48), 0); // the other node's is another
+  bench_free(&x.b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -289,6 +333,7 @@ int main(void)
       cmocka_unit_test(memory_over_the_hole_is_hoisted),
       cmocka_unit_test(maps_are_read_only_and_scratch_bits_are_reset),
       cmocka_unit_test(the_exclusion_vector_is_the_only_capability_of_function_3),
+      cmocka_unit_test(the_machine_check_bank_is_seen_in_function_3),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
