@@ -256,7 +256,7 @@ struct fxregs {
   uint8_t rest[96];
 };
 
-#define JUMP_CACHE 4096
+#define JUMP_CACHE 16384
 struct jump {
   uint64_t ip;
   uint64_t key; // c->jump_key at the time of entry

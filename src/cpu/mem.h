@@ -17,7 +17,7 @@ typedef uint16_t __attribute__((aligned(1))) guest_u16;
 typedef uint32_t __attribute__((aligned(1))) guest_u32;
 typedef uint64_t __attribute__((aligned(1))) guest_u64;
 
-#define TLB_BITS 10
+#define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_NONE UINT64_MAX // a tag that no access has
 

@@ -63,12 +63,13 @@ struct view {
   struct tlbe hot[TLB_SIZE];
   struct tlb_cold cold[TLB_SIZE];
   bool ready;
-  bool local_code;                  // code was fetched from a page that is not global, in this epoch
-  uint64_t epoch;                   // a number that no other state of any view has
-  uint64_t large[VIEW_FILTER / 64]; // filter: pages above 4 KB of which there are pieces
-  uint64_t code[CODE_FILTER / 64];  // filter: pages that code was fetched from
-  uint64_t write[VIEW_FILTER / 64]; // filter: RAM pages with a write tag
-  unsigned count;                   // slots in the log
+  bool local_code;                       // code was fetched from a page that is not global, in this epoch
+  uint64_t epoch;                        // a number that no other state of any view has
+  uint64_t large[VIEW_FILTER / 64];      // filter: pages above 4 KB of which there are pieces
+  uint64_t code[CODE_FILTER / 64];       // filter: pages that code was fetched from
+  uint64_t large_code[VIEW_FILTER / 64]; // filter: those above 4 KB among them
+  uint64_t write[VIEW_FILTER / 64];      // filter: RAM pages with a write tag
+  unsigned count;                        // slots in the log
   uint16_t log[TLB_SIZE];
 };
 

@@ -20,13 +20,23 @@ static bool filter_has(const uint64_t *f, unsigned h)
 {
   return f[h >> 6] >> (h & 63) & 1;
 }
+// Of the upper and of the lower half of the address space by turns: a page of a program is no page of the
+// kernel.
 static unsigned code_hash(uint64_t la)
 {
-  return (la >> 12 ^ la >> 23) & (CODE_FILTER - 1);
+  return ((la >> 12 ^ la >> 23) << 1 & (CODE_FILTER - 1)) | la >> 63;
 }
 static unsigned large_hash(uint64_t la, unsigned shift)
 {
-  return hash(la >> shift) ^ shift * 5u;
+  return (hash(la >> shift ^ shift * 5u) << 1 & (VIEW_FILTER - 1)) | la >> 63;
+}
+
+static bool large_has(const uint64_t *f, uint64_t la)
+{
+  for (unsigned i = 1; i < 4; i++)
+    if (filter_has(f, large_hash(la, tlb_shifts[i])))
+      return true;
+  return false;
 }
 
 static void slot_clear(struct view *v, unsigned slot)
@@ -38,6 +48,8 @@ static void slot_clear(struct view *v, unsigned slot)
 static void code_add(struct view *v, const struct tlb_cold *k)
 {
   filter_add(v->code, code_hash(k->la));
+  if (k->shift > 12)
+    filter_add(v->large_code, large_hash(k->la, k->shift));
   if (!k->global)
     v->local_code = true;
 }
@@ -51,6 +63,7 @@ static void new_epoch(struct tlb *t, struct view *v)
   v->local_code = false;
   memset(v->code, 0, sizeof v->code);
   memset(v->large, 0, sizeof v->large);
+  memset(v->large_code, 0, sizeof v->large_code);
   for (unsigned i = 0; i < v->count; i++) {
     unsigned slot = v->log[i];
     if (v->hot[slot].xtag != TLB_NONE)
@@ -104,12 +117,8 @@ void tlb_view_kill(struct tlb *t, struct view *v, uint64_t la, bool global_only)
   if (k->la == (la & ~0xfffull) && (!global_only || k->global))
     slot_clear(v, slot);
   // Code of this page may still be known to the jump cache although the slot went to another page since.
-  bool code = filter_has(v->code, code_hash(la));
-  bool large = false;
-  for (unsigned i = 1; i < 4; i++)
-    large |= filter_has(v->large, large_hash(la, tlb_shifts[i]));
-  if (large) {
-    code = true;
+  bool code = filter_has(v->code, code_hash(la)) || large_has(v->large_code, la);
+  if (large_has(v->large, la)) {
     for (unsigned i = 0; i < v->count; i++) {
       k = &v->cold[v->log[i]];
       if (k->la != TLB_NONE && k->shift > 12 && !((k->la ^ la) >> k->shift) && (!global_only || k->global))

@@ -56,7 +56,7 @@ void code_free(struct code *k)
 static unsigned bucket(uint64_t ram_off, uint32_t mode)
 {
   uint64_t h = (ram_off ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
-  return h >> (64 - 15);
+  return h >> (64 - CODE_BUCKET_BITS);
 }
 
 void code_empty(struct code *k)

@@ -11,9 +11,10 @@
 
 struct err;
 
-#define CODE_ARENA   (24u << 20)
-#define CODE_BUCKETS (1u << 15)
-#define CODE_SCRATCH 256
+#define CODE_ARENA       (24u << 20)
+#define CODE_BUCKET_BITS 17 // a full arena has some 100000 blocks: most buckets hold one
+#define CODE_BUCKETS     (1u << CODE_BUCKET_BITS)
+#define CODE_SCRATCH     256
 
 // An instruction that cannot be cached by its place: it crosses a page, or lies in device memory. Known
 // by its bytes instead.
