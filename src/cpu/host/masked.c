@@ -109,7 +109,7 @@ static bool mask_load(struct cpu *c, const struct op *op)
 static bool mask_store(struct cpu *c, const struct op *op)
 {
   unsigned size = op->imm & 0xff, bytes = op->imm >> 8 & 0xff;
-  uint64_t la[8];
+  uint64_t la[8] = {0};
   for (unsigned i = 0; i < bytes; i += size) {
     if (!(c->v[op->rm][i + size - 1] & 0x80))
       continue;
@@ -149,7 +149,7 @@ static void op_mask_store(struct cpu *c, const struct op *op)
 static bool mask_bytes(struct cpu *c, const struct op *op, const uint8_t *data, const uint8_t *mask,
                        unsigned n)
 {
-  uint64_t la[16];
+  uint64_t la[16] = {0};
   for (unsigned i = 0; i < n; i++) {
     if (!(mask[i] & 0x80))
       continue;
