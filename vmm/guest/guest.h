@@ -41,7 +41,7 @@ struct vcpu {
   volatile bool inside; // a CPU is between picking it and leaving it
   bool halted;          // HLT; until an interrupt
   bool wait_sipi;       // started by STARTUP only
-  bool nmi;             // one waits
+  unsigned nmi;         // how many wait: one, and one more that came before the first was taken
   // From an NMI's delivery to the end of its IRET no other comes: IRET exits (nmi_iret, at nmi_rip) and, if
   // one waits, is stepped over.
   bool nmi_inside, nmi_iret, nmi_step;

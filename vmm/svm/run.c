@@ -118,7 +118,7 @@ static void deliver(struct vcpu *v)
   if (v->nmi && !busy && !shadow && nmi_open(v)) {
     inject(v, TYPE_NMI, V_NMI);
     c->intercepts[0] |= 1u << (VMEXIT_IRET - 0x60); // its end
-    v->nmi = false;
+    v->nmi--;
     v->nmi_inside = true;
     busy = true;
   }

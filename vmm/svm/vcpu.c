@@ -72,7 +72,8 @@ void vcpu_reset(struct vcpu *v)
   v->tsc_adjust = 0;
   v->mtrr_def = 0xc06; // enabled, write-back, as a BIOS leaves it
   memset(v->mtrr, 0, sizeof v->mtrr);
-  v->halted = v->nmi = v->nmi_inside = v->nmi_iret = v->nmi_step = false;
+  v->halted = v->nmi_inside = v->nmi_iret = v->nmi_step = false;
+  v->nmi = 0;
   v->wait_sipi = v->number != 0;
   v->flush = true;
   memset(v->fpu, 0, v->guest->fpu_size);

@@ -125,7 +125,7 @@ static void accept(struct vcpu *v, unsigned mode, uint8_t vector, bool level)
       l->tmr[vector / 32] &= ~(1u << vector % 32);
     break;
   case NMI:
-    v->nmi = true;
+    v->nmi += v->nmi < (v->nmi_inside && !v->nmi_iret ? 1 : 2);
     break;
   case INIT:
     l->init = true;
