@@ -36,6 +36,7 @@ struct play {
   // Of the round:
   struct host host;
   unsigned vmcb;
+  bool inside;       // the guest was seen
   uint64_t after;    // the host's next instruction
   bool plain, legal; // the VMCB is taken from memory as it is; no check refuses it
   const char *refused;
@@ -131,7 +132,7 @@ static void require_host(const struct play *p)
   FUZZ_REQUIRE((cpu_flags(c) & ~(uint32_t)FL_RF) == h->flags, "flags %x", cpu_flags(c));
   FUZZ_REQUIRE(c->cpl == 0 && !c->gif && c->dr7 == 0x400, "CPL %u GIF %u DR7 %llx", c->cpl, c->gif,
                (unsigned long long)c->dr7);
-  FUZZ_REQUIRE(c->ip == p->after + 1, "ip %llx", (unsigned long long)c->ip);
+  FUZZ_REQUIRE(c->ip == p->after + (c->run == RUN_HALTED), "ip %llx", (unsigned long long)c->ip);
 }
 
 // ---- a round ----
@@ -163,7 +164,7 @@ static void start_round(struct play *p, struct fuzz_in *in)
   struct cpu *c = b->cpu;
   unsigned how = (unsigned)fuzz_take(in, 1), events = how & 0x30 ? 0 : (unsigned)fuzz_take(in, 1);
   p->vmcb = how & 1;
-  vm_change_vmcb(b, in, p->vmcb, 6);
+  vm_change(b, in, VM_VMCB + 0x1000 * p->vmcb, 6);
   vm_poke(b, in, 3);
   if (!(how & 0xe)) // else the clean bits are what the input made them
     vm_vmcb(b, p->vmcb)->control.clean = 0;
@@ -192,6 +193,7 @@ static void start_round(struct play *p, struct fuzz_in *in)
   if (events & 8)
     cpu_request(c, PEND_INIT);
   p->disturbed |= (events & 12) != 0;
+  p->inside = false;
   note_host(p);
   const struct vmcb *v = vm_vmcb(b, p->vmcb);
   const struct svm_check *bad = svm_check(c, v, ~0u);
@@ -200,12 +202,11 @@ static void start_round(struct play *p, struct fuzz_in *in)
   p->legal = !bad && !pointers_bad(b, v);
 }
 
-static void go(struct play *p)
+static void go(struct play *p, unsigned budget)
 {
   struct cpubed *b = p->b;
   struct cpu *c = b->cpu;
-  uint64_t end = engine_instructions(&b->engine) + BUDGET;
-  bool inside = false;
+  uint64_t end = engine_instructions(&b->engine) + budget;
   b->engine.next_poll = 1ull << 62;
   for (unsigned waits = 0; engine_instructions(&b->engine) < end && waits < 8;) {
     uint64_t at = engine_instructions(&b->engine);
@@ -213,9 +214,9 @@ static void go(struct play *p)
     enum engine_stop why = engine_run(&b->engine);
     FUZZ_REQUIRE(engine_instructions(&b->engine) <= b->engine.limit, "%llu instructions",
                  (unsigned long long)engine_instructions(&b->engine));
-    if (!inside && c->guest && p->slice == 1 && save_area(p) && !p->disturbed)
+    if (!p->inside && c->guest && p->slice == 1 && save_area(p) && !p->disturbed)
       FUZZ_REQUIRE(saved(p), "the host save area is not the host");
-    inside |= c->guest;
+    p->inside |= c->guest;
     if (!c->guest && (c->run == RUN_HALTED || c->run == RUN_SHUTDOWN))
       break;
     if (why != ENGINE_IDLE && engine_instructions(&b->engine) > at)
@@ -266,7 +267,9 @@ static void check_round(struct play *p, uint64_t exits, uint64_t invalid, unsign
   FUZZ_REQUIRE(code_exists(code), "EXITCODE %llx", (unsigned long long)code);
   FUZZ_REQUIRE((code == VMEXIT_INVALID) == refused, "EXITCODE %llx", (unsigned long long)code);
   if (intact(p) && save_area(p) && (refused || saved(p))) {
-    FUZZ_REQUIRE(c->run == RUN_HALTED, "run %u after #VMEXIT %llx", c->run, (unsigned long long)code);
+    // The HLT may be one instruction too many.
+    FUZZ_REQUIRE(c->run == RUN_HALTED || c->run == RUN_ON, "run %u after #VMEXIT %llx", c->run,
+                 (unsigned long long)code);
     require_host(p);
   }
 }
@@ -278,7 +281,14 @@ static bool play_round(struct play *p, struct fuzz_in *in)
   start_round(p, in);
   uint64_t exits = n->exits, invalid = n->exit[SLOT_INVALID];
   unsigned reasons = p->reasons;
-  go(p);
+  unsigned meddle = (unsigned)fuzz_take(in, 1);
+  if (meddle & 0x80) { // another processor, or a device, changes the save area while the guest runs
+    go(p, 4 + (meddle & 15));
+    if (c->guest)
+      vm_change(p->b, in, VM_HSAVE, 4);
+  }
+  if (!(meddle & 0x80) || c->guest)
+    go(p, BUDGET);
   check_round(p, exits, invalid, reasons);
   cpubed_check(p->b);
   return n->exits > exits && !c->guest && c->run == RUN_HALTED && !c->in_smm && intact(p);
@@ -299,7 +309,7 @@ static void play_rsm(struct play *p, struct fuzz_in *in)
   struct cpu *c = b->cpu;
   unsigned how = (unsigned)fuzz_take(in, 1);
   vm_make_vmcb(b, in, 0);
-  vm_change_vmcb(b, in, 0, 3);
+  vm_change(b, in, VM_VMCB, 3);
   vm_make_nested(b, in, how >> 6, 4);
   c->smm_base = bases[how & 7];
   cpu_mode_update(c);

@@ -213,14 +213,14 @@ void vm_make_vmcb(struct cpubed *b, struct fuzz_in *in, unsigned n)
   }
 }
 
-void vm_change_vmcb(struct cpubed *b, struct fuzz_in *in, unsigned n, unsigned most)
+void vm_change(struct cpubed *b, struct fuzz_in *in, uint64_t pa, unsigned most)
 {
-  uint8_t *v = (uint8_t *)vm_vmcb(b, n);
+  const uint8_t *v = b->ram.mem + pa;
   for (unsigned k = (unsigned)fuzz_take(in, 1) % (most + 1); k && in->left; k--) {
     const struct field *f = &fields[fuzz_take(in, 1) % FIELDS];
     uint64_t old = 0;
     memcpy(&old, v + f->offset, f->size);
-    vm_put(b, (uint64_t)(v + f->offset - b->ram.mem), f->size, vm_value(in, old));
+    vm_put(b, pa + f->offset, f->size, vm_value(in, old));
   }
 }
 

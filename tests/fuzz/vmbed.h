@@ -24,8 +24,8 @@ uint64_t vm_value(struct fuzz_in *in, uint64_t old);
 struct vmcb *vm_vmcb(struct cpubed *b, unsigned n);
 // The guest is what the CPU is now: writes the VMCB that a hypervisor would have made of it.
 void vm_make_vmcb(struct cpubed *b, struct fuzz_in *in, unsigned n);
-// Up to `most` fields of it are changed.
-void vm_change_vmcb(struct cpubed *b, struct fuzz_in *in, unsigned n, unsigned most);
+// Up to `most` fields of the VMCB (or host save area) at pa are changed.
+void vm_change(struct cpubed *b, struct fuzz_in *in, uint64_t pa, unsigned most);
 // Nested tables, in the format that the host mode has, changed up to `most` times.
 void vm_make_nested(struct cpubed *b, struct fuzz_in *in, enum vm_host mode, unsigned most);
 // Makes the CPU a host in that mode, at VM_HOST.

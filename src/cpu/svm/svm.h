@@ -52,6 +52,7 @@ struct svm {
   uint64_t pause_left, pause_last;
   // The paging mode in which the nested tables are walked: the host's registers at VMRUN.
   uint64_t host_cr0, host_cr4, host_efer;
+  bool host_told; // RSM told of them, and nobody checked
   // ---- an exit on its way ----
   bool exiting;
   uint64_t exitcode, exitinfo1, exitinfo2;

@@ -110,9 +110,23 @@ static void save_host(struct cpu *c, struct vmcb_save *h)
   touched(c, h, sizeof *h);
 }
 
+// What of the control registers no processor can be in; only for a save area that was changed since VMRUN.
+static const char *illegal_host(const struct cpu *c)
+{
+  bool lm = (c->efer & EFER_LME) && (c->cr0 & CR0_PG);
+  if ((c->efer & ~(efer_allowed(c) | EFER_SVME)) || cpu_long(c) != lm)
+    return "EFER";
+  if (c->cr0 >> 32 || ((c->cr0 & CR0_NW) && !(c->cr0 & CR0_CD)))
+    return "CR0";
+  if ((c->cr4 & ~cr4_allowed(c)) || (lm && !(c->cr4 & CR4_PAE)) || (!lm && (c->cr4 & CR4_PCIDE)))
+    return "CR4";
+  return NULL;
+}
+
 // A host state that cannot be loaded shuts the processor down. APM2 15.6
 static bool load_host(struct cpu *c, const struct vmcb_save *h)
 {
+  const struct svm *s = c->svm;
   const char *bad = NULL;
   get_seg(&c->seg[SEG_ES], &h->es);
   get_seg(&c->seg[SEG_CS], &h->cs);
@@ -125,14 +139,14 @@ static bool load_host(struct cpu *c, const struct vmcb_save *h)
   c->cr3 = h->cr3;
   c->cr0 = h->cr0 | CR0_PE;
   cpu_set_flags(c, (uint32_t)h->rflags & ~(uint32_t)FL_VM);
-  c->ip = c->next_ip = h->rip;
+  c->ip = c->next_ip = cpu_long(c) ? h->rip : (uint32_t)h->rip;
   c->r[RSP] = h->rsp;
   c->r[RAX] = h->rax;
   c->dr7 = 0x400;
   c->cpl = 0;
-  if (c->efer != c->svm->host_efer && (c->efer & ~(efer_allowed(c) | EFER_SVME)))
-    bad = "EFER";
-  else if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA) && !pdpte_load(c, c->cr3))
+  if (c->efer != s->host_efer || c->cr0 != s->host_cr0 || c->cr4 != s->host_cr4 || s->host_told)
+    bad = illegal_host(c);
+  if (!bad && (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA) && !pdpte_load(c, c->cr3))
     bad = "a page-directory pointer";
   if (!bad)
     return true;
@@ -358,6 +372,7 @@ bool svm_vmrun(struct cpu *c, uint64_t pa)
   s->host_cr0 = c->cr0;
   s->host_cr4 = c->cr4;
   s->host_efer = c->efer;
+  s->host_told = false;
   s->host_if = c->sysflags & FL_IF;
   s->host.trap = c->trap_tf; // the host's single step goes off after the #VMEXIT
   c->trap_tf = false;
@@ -432,6 +447,7 @@ bool svm_resume(struct cpu *c, uint64_t pa, uint64_t vintr, bool host_if, const 
     s->host_efer = host[0];
     s->host_cr4 = host[1];
     s->host_cr0 = host[3];
+    s->host_told = true;
   }
   fold(c, clean_peek(c, pa, v), ~CLEAN_NOTHING); // a new count of PAUSEs too
   s->vmcb_pa = pa;

@@ -121,6 +121,37 @@ static void efer_lmsle_of_a_vmcb_gives_its_guest_limits(void **state)
   bed_free(b);
 }
 
+// Whoever changes the host save area while a guest runs gets a shutdown, not a processor in a state that is
+// none.
+static void a_host_in_an_impossible_state_is_not_loaded(void **state)
+{
+  static const uint8_t loop[] = {0xeb, 0xfe};
+  static const struct {
+    unsigned offset;
+    uint64_t flip;
+  } rows[] = {
+      {offsetof(struct vmcb_save, efer), EFER_LMA}, {offsetof(struct vmcb_save, efer), 1ull << 40},
+      {offsetof(struct vmcb_save, cr0), CR0_NW},    {offsetof(struct vmcb_save, cr0), 1ull << 32},
+      {offsetof(struct vmcb_save, cr4), 1u << 31},  {offsetof(struct vmcb_save, cr4), CR4_PAE},
+  };
+  for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    struct bed *b = bed_new("max", 1);
+    bed_code(b, loop, sizeof loop);
+    bed_intercept(b, VMEXIT_NMI);
+    b->c->ip = BED_HOST;
+    b->c->r[RAX] = BED_VMCB;
+    bed_run(b, 20);
+    assert_true(b->c->guest);
+    uint64_t at = BED_HSAVE + offsetof(struct vmcb, save) + rows[i].offset;
+    bed_put(b, at, bed_get(b, at, 8) ^ rows[i].flip, 8);
+    cpu_request(b->c, PEND_NMI);
+    bed_run(b, 20);
+    assert_int_equal(b->c->run, RUN_SHUTDOWN);
+    assert_int_equal(b->v->control.exitcode, VMEXIT_NMI);
+    bed_free(b);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -128,6 +159,7 @@ int main(void)
       cmocka_unit_test(rflags_vm_counts_only_in_legacy_protected_mode),
       cmocka_unit_test(a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back),
       cmocka_unit_test(efer_lmsle_of_a_vmcb_gives_its_guest_limits),
+      cmocka_unit_test(a_host_in_an_impossible_state_is_not_loaded),
       cmocka_unit_test(what_an_nmi_leaves_open_comes_before_its_handler),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
