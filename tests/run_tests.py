@@ -3,6 +3,8 @@
 run_tests.py BUILD [NAME...]: those whose name contains one of the NAMEs; without, all but the extra ones.
 """
 import concurrent.futures
+import glob
+import importlib
 import inspect
 import json
 import os
@@ -15,12 +17,6 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "boot"))
 import boots  # noqa: E402
-import boots_dev  # noqa: E402
-import boots_io  # noqa: E402
-import boots_main  # noqa: E402
-import boots_nodes  # noqa: E402
-import boots_tpm  # noqa: E402
-import boots_vmm  # noqa: E402
 import guest  # noqa: E402
 
 
@@ -60,7 +56,8 @@ def boot_tests(build):
         finally:
             shutil.rmtree(ctx.tmp, ignore_errors=True)
 
-    for module in (boots, boots_dev, boots_io, boots_main, boots_nodes, boots_tpm, boots_vmm):
+    for path in sorted(glob.glob(os.path.join(HERE, "boot", "boots*.py"))):
+        module = importlib.import_module(os.path.basename(path)[:-3])
         for name, test in inspect.getmembers(module, inspect.isfunction):
             if not name.startswith("_") and test.__module__ == module.__name__:
                 yield "boot/" + name, lambda test=test: run(test)
