@@ -15,7 +15,6 @@ import tempfile
 import time
 
 import guest
-import main_job
 
 APPEND = "console=ttyS0 quiet"
 DISK_MARK = "3a5b"
@@ -158,28 +157,6 @@ def extra_two_runs_of_a_hypervisor_end_with_the_same_hash(ctx):
 def extra_a_guest_of_a_hypervisor_is_a_hypervisor(ctx):
     for npt in (1, 0):
         _hypervisor(ctx, npt, 1, levels=2, memory="2G")
-
-
-def the_main_job_shows_exits_and_walks_of_both_paging_methods(ctx):
-    files = (guest.kernel(ctx.guest), guest.hypervisor(ctx.guest))
-    rows = {}
-    for line in main_job.job(ctx.program, files, ctx.tmp, show=False):
-        parts = re.split("  +", line.strip())
-        rows[parts[0]] = [float(v.replace(",", "")) for v in parts[1:] if re.fullmatch(r"[0-9,.]+", v)]
-    assert "main job: ok" in rows, rows
-    nested, shadow = 0, 1
-    exits = {name: counts for name, counts in rows.items() if name.startswith("VMEXIT_")}
-    for method in (nested, shadow):
-        assert sum(e[method] for e in exits.values()) == rows["world switches"][method] > 10000
-        assert rows["of the hypervisor"][method] + rows["of the guest"][method] == rows["instructions"][method]
-        assert rows["of the guest"][method] > 1e9
-    assert exits["VMEXIT_NPF"][nested] > 10000 and exits["VMEXIT_NPF"][shadow] == 0  # a page of the guest each
-    assert exits["VMEXIT_CR3_WRITE"][shadow] > 10000 and exits["VMEXIT_CR3_WRITE"][nested] == 0
-    assert exits["VMEXIT_IOIO"][nested] == exits["VMEXIT_IOIO"][shadow]
-    # four levels each: 4 + 5 * 4 references but for large pages, and most of the second stage is saved
-    assert 15 < rows["without the walk caches"][nested] <= 24 and rows["references for a walk"][nested] < 10, rows
-    assert rows["second stage: references to nested tables"][shadow] == 0
-    assert rows["references for a walk"][shadow] <= 4
 
 
 def known_world_switches_are_counted_exactly(ctx):

@@ -287,6 +287,8 @@ def a_device_that_breaks_out_is_refused_by_the_dev_and_its_guest_is_stopped(ctx)
     r.line(r"neighbour\| neighbour: overwritten at 00600800")
     r = _break_out(ctx, "", f"from={where + 0x600000:x} to={where + 0x602000:x}", "nested")
     r.line(r"neighbour\| neighbour: as it was")
+    # It switches itself off before anybody looks.
+    r.line(f"guest rogue, stopped: its device 20:03.0 was refused a write at {where + 0x600800:x} by the DEV of node 1")
 
 
 def a_guest_without_a_dev_gets_its_device_only_if_told_so(ctx):

@@ -1,6 +1,6 @@
 // A guest that breaks out: by the device pacifica-dma, which it was given, it writes at every page that is
-// not its own, from 0 to the end that `to=` names, or only in `from=` to `to=`. docs/pacifica-dma.md has the
-// registers.
+// not its own, from 0 to the end that `to=` names, or only in `from=` to `to=`, and as often as `times=` says
+// (all hexadecimal). docs/pacifica-dma.md has the registers.
 #include "bare.h"
 
 enum { COMMAND = 1, STATUS, DEST = 6, LENGTH = 8, DATA = 10, WRITE = 6, BUSY = 1, ABORT = 4, PAGE = 4096 };
@@ -53,9 +53,10 @@ void run(const struct multiboot *info)
           ? "rogue: reaches its own memory\n"
           : "rogue: does not reach its own memory\n");
   uint32_t done = 0, refused = 0, to = argument(info, "to=", 0x40000000);
-  for (uint32_t at = argument(info, "from=", 0); at < to; at += PAGE)
-    if (!own(info, at))
-      *(writes(reg, at + 0x800) ? &done : &refused) += 1;
+  for (uint32_t times = argument(info, "times=", 1); times; times--)
+    for (uint32_t at = argument(info, "from=", 0); at < to; at += PAGE)
+      if (!own(info, at))
+        *(writes(reg, at + 0x800) ? &done : &refused) += 1;
   say("rogue: written ");
   say_hex(done);
   say(" refused ");
