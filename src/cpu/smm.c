@@ -342,7 +342,7 @@ static void restore(struct cpu *c, const struct smm_save *s)
   cpu_set_flags(c, flags);
   // SS.DPL is the privilege level, as in a VMCB where there is no field of its own.
   c->cpl = !(c->cr0 & CR0_PE) ? 0 : flags & FL_VM ? 3 : c->seg[SEG_SS].attr >> SEGA_DPL_SHIFT & 3;
-  c->next_ip = s->rip;
+  c->next_ip = cpu_long(c) ? s->rip : (uint32_t)s->rip;
 }
 
 bool smm_rsm(struct cpu *c)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/cr.h"
 #include "cpu/lapic.h"
 #include "cpu/model.h"
 #include "cpu/smm.h"
@@ -37,6 +38,7 @@ struct play {
   struct host host;
   unsigned vmcb;
   bool inside;       // the guest was seen
+  bool meddled;      // with the host save area, while it ran
   uint64_t after;    // the host's next instruction
   bool plain, legal; // the VMCB is taken from memory as it is; no check refuses it
   const char *refused;
@@ -156,6 +158,42 @@ static bool pointers_bad(const struct cpubed *b, const struct vmcb *v)
   return false;
 }
 
+// The rules of APM2 15.5.1, 15.16, 15.20, 15.21.10 and 15.25.3, once more.
+static bool illegal(const struct cpu *c, const struct vmcb *v)
+{
+  const struct vmcb_save *g = &v->save;
+  const struct vmcb_control *k = &v->control;
+  bool lm = (g->efer >> 8 & 1) && (g->cr0 >> 31 & 1), np = k->np_control & 1;
+  uint64_t maps[2] = {k->iopm_base_pa & ~0xfffull, k->msrpm_base_pa & ~0xfffull}, top = c->phys_mask;
+  if (!(g->efer >> 12 & 1) || (g->efer & ~(efer_allowed(c) | 0x1000)) || g->cr0 >> 32 || g->dr6 >> 32 ||
+      g->dr7 >> 32 || (g->cr0 >> 29 & 3) == 1 || (g->cr3 & ~top) || (g->cr4 & ~cr4_allowed(c)))
+    return true;
+  if ((g->efer & 0x500) && !model_has(c->model, FEAT_LM))
+    return true;
+  if (lm && (!(g->cr4 & 0x20) || !(g->cr0 & 1) || (g->cs.attrib >> 9 & 3) == 3))
+    return true;
+  if (!(k->intercepts[1] & 1) || !k->asid || k->asid >= c->model->asids)
+    return true;
+  if (((k->intercepts[0] >> 27 & 1) && (maps[0] > top || top - maps[0] < 0x2001)) ||
+      ((k->intercepts[0] >> 28 & 1) && (maps[1] > top || top - maps[1] < 0x2000)))
+    return true;
+  if (k->tlb_control > 7 || !((model_has(c->model, FEAT_FLUSHBYASID) ? 0x8b : 3) >> k->tlb_control & 1))
+    return true;
+  if ((k->vintr >> 26 & 1) && model_has(c->model, FEAT_VNMI) && !(k->intercepts[0] >> 1 & 1))
+    return true;
+  if (np && (!(c->cr0 >> 31 & 1) || (k->n_cr3 & ~top)))
+    return true;
+  for (unsigned i = 0; np && i < 64; i += 8)
+    if ((g->g_pat >> i & 0xff) > 7 || (g->g_pat >> i & 0xfe) == 2)
+      return true;
+  unsigned type = k->eventinj >> 8 & 7, vector = k->eventinj & 0xff;
+  if (!(k->eventinj >> 31 & 1) || type == 0 || type == 2 || type == 4)
+    return false;
+  bool into = (vector == 4 || vector == 5) && lm && (g->cs.attrib >> 9 & 1);
+  return type != 3 || vector > 30 || vector == 2 || vector == 9 || vector == 15 ||
+         (vector > 19 && vector < 30) || into;
+}
+
 static void start_round(struct play *p, struct fuzz_in *in)
 {
   static const uint8_t before[4][3] = {
@@ -193,11 +231,12 @@ static void start_round(struct play *p, struct fuzz_in *in)
   if (events & 8)
     cpu_request(c, PEND_INIT);
   p->disturbed |= (events & 12) != 0;
-  p->inside = false;
+  p->inside = p->meddled = false;
   note_host(p);
   const struct vmcb *v = vm_vmcb(b, p->vmcb);
   const struct svm_check *bad = svm_check(c, v, ~0u);
   p->refused = bad ? bad->id : NULL;
+  FUZZ_REQUIRE(illegal(c, v) == (bad != NULL), "%s", bad ? bad->rule : "no rule");
   p->plain = !v->control.clean || !model_has(c->model, FEAT_VMCB_CLEAN);
   p->legal = !bad && !pointers_bad(b, v);
 }
@@ -217,7 +256,7 @@ static void go(struct play *p, unsigned budget)
     if (!p->inside && c->guest && p->slice == 1 && save_area(p) && !p->disturbed)
       FUZZ_REQUIRE(saved(p), "the host save area is not the host");
     p->inside |= c->guest;
-    if (!c->guest && (c->run == RUN_HALTED || c->run == RUN_SHUTDOWN))
+    if (!c->guest && (c->run == RUN_HALTED || c->run == RUN_SHUTDOWN) && !interp_runnable(c))
       break;
     if (why != ENGINE_IDLE && engine_instructions(&b->engine) > at)
       continue;
@@ -253,7 +292,7 @@ static void check_round(struct play *p, uint64_t exits, uint64_t invalid, unsign
     FUZZ_REQUIRE(p->reasons - reasons == n->exit[SLOT_INVALID] - invalid, "%u reasons for %llu refusals",
                  p->reasons - reasons, (unsigned long long)(n->exit[SLOT_INVALID] - invalid));
   }
-  if (p->disturbed)
+  if (p->disturbed || p->meddled)
     return;
   if (reached && at == VM_VMCB + 0x1000 * p->vmcb && p->plain) {
     FUZZ_REQUIRE(!p->refused || refused, "%s lets it pass", p->refused);
@@ -284,14 +323,16 @@ static bool play_round(struct play *p, struct fuzz_in *in)
   unsigned meddle = (unsigned)fuzz_take(in, 1);
   if (meddle & 0x80) { // another processor, or a device, changes the save area while the guest runs
     go(p, 4 + (meddle & 15));
-    if (c->guest)
+    if (c->guest) {
       vm_change(p->b, in, VM_HSAVE, 4);
+      p->meddled = true; // the host may be anywhere, and run anything
+    }
   }
   if (!(meddle & 0x80) || c->guest)
     go(p, BUDGET);
   check_round(p, exits, invalid, reasons);
   cpubed_check(p->b);
-  return n->exits > exits && !c->guest && c->run == RUN_HALTED && !c->in_smm && intact(p);
+  return n->exits > exits && !c->guest && c->run == RUN_HALTED && !c->in_smm && !p->meddled && intact(p);
 }
 
 // ---- the other ways into a state ----

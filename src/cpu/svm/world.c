@@ -176,7 +176,7 @@ static void load_guest(struct cpu *c, const struct vmcb *v)
   c->cr2 = g->cr2;
   c->dr7 = g->dr7 | 0x400;
   c->dr6 = (g->dr6 & 0xe00f) | 0xffff0ff0;
-  c->ip = g->rip;
+  c->ip = cpu_long(c) ? g->rip : (uint32_t)g->rip;
   c->r[RSP] = g->rsp;
   c->r[RAX] = g->rax;
   uint32_t flags = (uint32_t)g->rflags & FL_ALL;

@@ -46,6 +46,21 @@ static void rflags_vm_counts_only_in_legacy_protected_mode(void **state)
   bed_free(b);
 }
 
+static void the_upper_half_of_rip_counts_only_in_long_mode(void **state)
+{
+  struct bed *b = bed_new("max", 1);
+  bed_code(b, hlt, 1);
+  b->v->save.cr0 = CR0_PE | CR0_ET;
+  b->v->save.cr4 = 0;
+  b->v->save.efer = EFER_SVME;
+  b->v->save.cs.attrib = 0xc9b;
+  b->v->save.cs.limit = UINT32_MAX;
+  b->v->save.rip = BED_GUEST | 1ull << 44;
+  assert_int_equal(bed_vmrun(b, BED_VMCB), VMEXIT_HLT);
+  assert_int_equal(b->v->save.rip, BED_GUEST);
+  bed_free(b);
+}
+
 // A machine whose only processor waits with GIF clear has nothing to do, whatever is pending.
 static void a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back(void **state)
 {
@@ -159,6 +174,7 @@ int main(void)
       cmocka_unit_test(rflags_vm_counts_only_in_legacy_protected_mode),
       cmocka_unit_test(a_halt_with_gif_clear_waits_for_nothing_that_gif_holds_back),
       cmocka_unit_test(efer_lmsle_of_a_vmcb_gives_its_guest_limits),
+      cmocka_unit_test(the_upper_half_of_rip_counts_only_in_long_mode),
       cmocka_unit_test(a_host_in_an_impossible_state_is_not_loaded),
       cmocka_unit_test(what_an_nmi_leaves_open_comes_before_its_handler),
   };
