@@ -44,6 +44,7 @@ void vlapic_reset(struct vcpu *v)
                        .dfr = UINT32_MAX,
                        .svr = 0xff,
                        .deadline = UINT64_MAX,
+                       .id = v->number << 24,
                        .sipi = -1};
   for (unsigned i = 0; i < LVTS; i++)
     l->lvt[i] = MASKED;
@@ -143,7 +144,7 @@ static void accept(struct vcpu *v, unsigned mode, uint8_t vector, bool level)
 static bool matches(const struct vcpu *v, uint8_t dest, bool logical)
 {
   if (!logical)
-    return dest == v->number || dest == 0xff;
+    return dest == v->lapic.id >> 24 || dest == 0xff;
   uint32_t mine = v->lapic.ldr >> 24;
   if (v->lapic.dfr >> 28 == 0xf)
     return mine & dest;
@@ -229,7 +230,7 @@ uint32_t vlapic_read(struct vcpu *v, uint32_t reg)
     return l->lvt[(reg - REG_LVT) >> 4];
   switch (reg & ~0xfu) {
   case REG_ID:
-    return v->number << 24;
+    return l->id;
   case REG_VERSION:
     return VERSION;
   case REG_TPR:
@@ -267,6 +268,9 @@ void vlapic_write(struct vcpu *v, uint32_t reg, uint32_t value)
     return;
   }
   switch (reg & ~0xfu) {
+  case REG_ID:
+    l->id = value & 0xff000000;
+    break;
   case REG_TPR:
     l->tpr = value & 0xff;
     break;

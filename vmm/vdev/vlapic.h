@@ -12,6 +12,7 @@ enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVTS }
 
 struct vlapic {
   uint64_t base; // MSR APIC_BASE
+  uint32_t id;   // in bits 31:24; software may change it
   uint32_t tpr, ldr, dfr, svr, esr, icr_lo, icr_hi, lvt[LVTS], divide, initial;
   uint32_t irr[8], isr[8], tmr[8];
   uint64_t deadline, period; // of the timer, in ticks of the TSC; UINT64_MAX: off
