@@ -7,6 +7,7 @@ less. The machines take turns, round by round. docs/performance.md says more.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 import images
+import io_items
 import machines
 
 VMRUNS = 1000000
@@ -44,7 +46,8 @@ for _work in LEVEL_WORK:
     for _level, _text in LEVELS.items():
         ITEMS[f"{_level}-{_work}"] = f"{_work} {_text}"
 LEVEL_ITEMS = [i for i in ITEMS if "-" in i]
-GROUPS = {"nested": LEVEL_ITEMS, "asids": ["asids"]}
+ITEMS.update(io_items.ITEMS)
+GROUPS = {"nested": LEVEL_ITEMS, "asids": ["asids"], "io": list(io_items.ITEMS)}
 STARTS = 20
 START_LIMIT_MS = 10
 MEMORY_LIMIT_MB = 48
@@ -148,6 +151,13 @@ def svm_rounds(machine, img, wanted, expected, results, args, failed):
                                  + (f"ended before {missing}" if started else "does not start"))
 
 
+def io_round(machine, img, there, wanted, results, args):
+    work, start, expected = io_items.task(machine, img, there, wanted)
+    missing = boot_round(machine.name, start(), work, expected, results, args.timeout, silence=LEVEL_SILENCE)
+    if missing:
+        results.wrong.append(f"{machine.name}: ended before {missing}")
+
+
 def asid_rounds(machine, results, args):
     """The cost of a world switch: {contexts: {item: [seconds]}} of CPU time for VMRUNS rounds."""
     image = images.world_image(2, VMRUNS)
@@ -244,6 +254,7 @@ def verdicts(results, names, wanted):
         if losses:
             out.append(f"{LEVELS[level]}: longer than one level up by {', '.join(losses)}"
                        + (f" (limit {NESTED_LIMIT:.0%})" if level == "npt1" else ""))
+    out += io_items.verdicts(results, wanted)
     wall = results.median("pacifica", "start", 0)
     if wall is not None:
         out.append(f"start: {wall * 1000:.1f} ms wall (limit {START_LIMIT_MS} ms)")
@@ -275,8 +286,8 @@ def arguments():
     build = os.path.join(images.ROOT, "build")
     p = argparse.ArgumentParser(prog="./run bench", description="pacifica, QEMU (TCG) and Bochs on the same work")
     p.add_argument("names", nargs="*", metavar="NAME",
-                   help=f"only these items: {' '.join(i for i in ITEMS if i not in LEVEL_ITEMS)}; nested (the work of "
-                        f"{', '.join(LEVEL_WORK)} in guests, or one of {' '.join(LEVEL_ITEMS)}); asids (a table of its own)")
+                   help=f"only these items: {' '.join(i for i in ITEMS if i not in {*LEVEL_ITEMS, *io_items.ITEMS})}; nested (the work of "
+                        f"{', '.join(LEVEL_WORK)} in guests, or one of {' '.join(LEVEL_ITEMS)}); asids (a table of its own); io (disks and networks: {' '.join(io_items.ITEMS)})")
     p.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of pacifica and QEMU (3)")
     p.add_argument("--bochs-rounds", type=int, default=1, metavar="N",
                    help="rounds in which Bochs takes part (1); it is slow")
@@ -326,6 +337,8 @@ def prepare(args, there, wanted):
     items = ",".join(i for i in GUEST_ITEMS if i in wanted)
     img = Images(kernel=images.kernel(), initrd=images.initrd(work),
                  elf=images.start_kernel(), args=f"items={items or 'none'} scale={args.scale}")
+    if wanted & set(io_items.ITEMS):
+        img.elf_kernel = images.elf_kernel()
     if wanted & set(LEVEL_ITEMS):
         work_items = ",".join(i for i in ("fork", "sha") if any(w.endswith("-" + i) for w in wanted))
         img.level_args = f"items={work_items or 'none'} scale={args.scale}"
@@ -345,7 +358,15 @@ def measure(args, there, wanted):
     if "start" in wanted:
         start_rounds([m for m in there if not m.bios], img, results)
     failed = set()
-    plain = wanted - {"start", "vmrun", "asids", *LEVEL_ITEMS}
+    plain = wanted - {"start", "vmrun", "asids", *LEVEL_ITEMS, *io_items.ITEMS}
+    io_wanted = wanted & set(io_items.ITEMS)
+    with contextlib.ExitStack() as stack:
+        io_there = stack.enter_context(io_items.prepared(args.scale, io_wanted)) if io_wanted else None
+        rounds(args, there, wanted, plain, img, expected, results, failed, io_there)
+    return img, results
+
+
+def rounds(args, there, wanted, plain, img, expected, results, failed, io_there):
     for r in range(args.rounds):
         for m in there:
             if m.bios and (r >= args.bochs_rounds or not plain):
@@ -357,9 +378,10 @@ def measure(args, there, wanted):
                     results.wrong.append(f"{m.name}: ended before {missing}")
             if not m.bios:
                 svm_rounds(m, img, wanted, expected, results, args, failed)
+            if io_there and not m.bios:
+                io_round(m, img, io_there, wanted, results, args)
             if m.name == "pacifica" and "asids" in wanted:
                 asid_rounds(m, results, args)
-    return img, results
 
 
 def main():
