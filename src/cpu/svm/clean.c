@@ -148,8 +148,8 @@ static inline __attribute__((always_inline)) uint32_t take_groups(struct vmcb *t
 #define GROUPS(X)                                                                                            \
   X(CLEAN_I)                                                                                                 \
   X(CLEAN_IOPM)                                                                                              \
-  X(CLEAN_ASID) X(CLEAN_TPR) X(CLEAN_NP) X(CLEAN_CRX) X(CLEAN_DRX) X(CLEAN_DT) X(CLEAN_SEG) X(CLEAN_CR2)     \
-      X(CLEAN_LBR)
+  X(CLEAN_ASID)                                                                                              \
+  X(CLEAN_TPR) X(CLEAN_NP) X(CLEAN_CRX) X(CLEAN_DRX) X(CLEAN_DT) X(CLEAN_SEG) X(CLEAN_CR2) X(CLEAN_LBR)
 #define NO_DIFFERENCE(bit) uint64_t differs_##bit = 0;
 #define TAKE(bit, field)                                                                                     \
   if (load & (bit)) {                                                                                        \
