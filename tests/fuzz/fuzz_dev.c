@@ -113,12 +113,12 @@ static void open_world(struct world *w, unsigned nodes, const struct dev_model *
       bus_map_io(&w->bus, &w->region[i], "device", p->base, p->size, &device, w);
     uint8_t *real = real_bytes(w, i);
     for (unsigned k = 0; k < p->size; k += 8) {
-      // Tables that deny some pages, not half of them.
-      uint64_t v =
-          i == TABLES ? fuzz_random(&noise) & fuzz_random(&noise) & fuzz_random(&noise) : fuzz_random(&noise);
+      uint64_t v = fuzz_random(&noise), few = fuzz_random(&noise);
+      if (i == TABLES) // that deny some pages, not half of them
+        v &= few & few >> 17;
       memcpy(real + k, &v, 8);
     }
-    w->bytes[i] = malloc(p->size);
+    w->bytes[i] = malloc(p->size ? p->size : 1);
     if (!w->bytes[i])
       abort();
     memcpy(w->bytes[i], real, p->size);

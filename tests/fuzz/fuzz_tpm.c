@@ -59,7 +59,7 @@ static bool fake_hash(void *self, enum tpm_hash step, const uint8_t *data, size_
   struct fake *k = self;
   FUZZ_REQUIRE(step == TPM_HASH_START || k->last != TPM_HASH_END, "step %u after the end", step);
   FUZZ_REQUIRE(n <= 8 && (step == TPM_HASH_DATA) == (data != NULL), "step %u, %zu bytes", step, n);
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; data && i < n; i++)
     k->sum = k->sum * 31 + data[i];
   bool ok = k->plain || fuzz_random(&k->noise) & 3;
   k->last = ok || step == TPM_HASH_DATA ? step : TPM_HASH_END;
@@ -383,7 +383,7 @@ static void play_socket(struct fuzz_in *in)
       got = b->ops->command(b->self, ops & 1, cmd, n, resp);
       FUZZ_REQUIRE(!got || (got >= TPM_HEADER && got <= TPM_BUFFER), "%zu bytes", got);
       if (got >= 14)
-        FUZZ_REQUIRE(memcmp(resp + 10, "\xde\xad\xbe\xef", 4) &&
+        FUZZ_REQUIRE(memcmp(resp + 10, "\xde\xad\xbe\xef", 4) != 0 &&
                          (resp[10] | resp[11] || resp[12] != 0x10 || resp[13] == (uint8_t)id),
                      "an answer to another command: %02x%02x%02x%02x", resp[10], resp[11], resp[12],
                      resp[13]);
