@@ -1,12 +1,16 @@
 // Receiving (3.2): filters, and the ring of receive descriptors; see e1000.h.
 //
 // A frame is taken only if the ring has room for it, so that it waits in the network's queue otherwise. The
-// four bytes of its checksum are made here; what IP and TCP say of themselves is left to the driver (IXSM).
+// four bytes of its checksum are made here; those of IP, TCP and UDP are checked where RXCSUM asks for it
+// (13.4.39).
 #include <string.h>
 
 #include "device/e1000_int.h"
+#include "device/net_sum.h"
 
-enum { RX_DD = 1, RX_EOP = 2, RX_IXSM = 4 }; // status
+enum { RX_DD = 1, RX_EOP = 2, RX_IXSM = 4, RX_TCPCS = 0x20, RX_IPCS = 0x40 }; // status
+enum { RX_TCPE = 0x20, RX_IPE = 0x40 };                                       // errors
+enum { RXCSUM_IPOFL = 0x100, RXCSUM_TUOFL = 0x200 };
 enum { CRC = 4, MIN_FRAME = 60, TAG = 0x8100 };
 
 static uint32_t buffer_size(const struct e1000 *d)
@@ -74,7 +78,26 @@ static bool wanted(const struct e1000 *d, const uint8_t *f)
   return e1000_get(d, R_MTA + hash / 32 * 4) >> hash % 32 & 1;
 }
 
-static bool store(struct e1000 *d, struct e1000_ring *r, const uint8_t *p, uint32_t len)
+// What the descriptor says of the checksums of a packet.
+struct verdict {
+  uint8_t status, errors;
+};
+
+static struct verdict verdict(const struct e1000 *d, const uint8_t *frame, uint32_t len)
+{
+  struct verdict v = {RX_IXSM, 0};
+  uint32_t asked = e1000_get(d, R_RXCSUM);
+  if (!(asked & (RXCSUM_IPOFL | RXCSUM_TUOFL)))
+    return v;
+  struct net_checks c = net_check(frame, len);
+  bool ip = (asked & RXCSUM_IPOFL) && c.ip, transport = (asked & RXCSUM_TUOFL) && c.transport;
+  if (ip || transport)
+    v.status = (ip ? RX_IPCS : 0) | (transport ? RX_TCPCS : 0);
+  v.errors = (ip && c.ip == NET_BAD ? RX_IPE : 0) | (transport && c.transport == NET_BAD ? RX_TCPE : 0);
+  return v;
+}
+
+static bool store(struct e1000 *d, struct e1000_ring *r, const uint8_t *p, uint32_t len, struct verdict v)
 {
   uint32_t size = buffer_size(d);
   while (len) {
@@ -93,8 +116,8 @@ static bool store(struct e1000 *d, struct e1000_ring *r, const uint8_t *p, uint3
     len -= n;
     desc.len = (uint16_t)n;
     desc.sum = desc.special = 0;
-    desc.errors = 0;
-    desc.status = RX_DD | RX_IXSM | (len ? 0 : RX_EOP);
+    desc.errors = len ? 0 : v.errors;
+    desc.status = RX_DD | (len ? RX_IXSM : v.status | RX_EOP);
     if (!e1000_write_mem(d, at + 8, &desc.len, 8))
       return false;
     r->head = (r->head + 1) % r->entries;
@@ -117,7 +140,7 @@ static void receive(void *arg, const uint8_t *frame, size_t len)
     memcpy(data + n, &crc, CRC);
     n += CRC;
   }
-  if (!store(d, &r, data, n)) {
+  if (!store(d, &r, data, n, verdict(d, frame, (uint32_t)len))) {
     d->rx_broken = true; // the ring stands still
     return;
   }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "device/e1000_int.h"
+#include "device/net_sum.h"
 
 #define DELAY_NS 2000u
 
@@ -43,14 +44,10 @@ static uint32_t fold(uint32_t sum)
 // Stores at `at` the checksum of the bytes from `first` to `last` (0: to the end).
 static void insert_sum(uint8_t *p, uint32_t len, uint32_t first, uint32_t at, uint32_t last)
 {
-  uint32_t end = last && last < len ? last + 1 : len, sum = 0;
+  uint32_t end = last && last < len ? last + 1 : len;
   if (at + 2 > len || first >= end)
     return;
-  for (uint32_t i = first; i + 1 < end; i += 2)
-    sum += get16(p + i);
-  if ((end - first) & 1)
-    sum += (uint32_t)p[end - 1] << 8;
-  put16(p + at, ~fold(sum));
+  put16(p + at, ~net_sum(p + first, end - first));
 }
 
 static void send(struct e1000 *d, uint8_t *p, uint32_t len)

@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VIRTIO_NET_F_MAC       (UINT64_C(1) << 5)
-#define VIRTIO_NET_F_MRG_RXBUF (UINT64_C(1) << 15)
-#define VIRTIO_NET_F_STATUS    (UINT64_C(1) << 16)
+#include "device/net_sum.h"
+
+#define VIRTIO_NET_F_CSUM       (UINT64_C(1) << 0)
+#define VIRTIO_NET_F_GUEST_CSUM (UINT64_C(1) << 1)
+#define VIRTIO_NET_F_MAC        (UINT64_C(1) << 5)
+#define VIRTIO_NET_F_MRG_RXBUF  (UINT64_C(1) << 15)
+#define VIRTIO_NET_F_STATUS     (UINT64_C(1) << 16)
 
 #define DELAY_NS         5000
 #define FRAMES_PER_EVENT 64u
@@ -17,7 +21,9 @@
 
 enum { RX, TX };
 enum { NET_MAC = 0, NET_STATUS = 6, NET_CONFIG_SIZE = 12, LINK_UP = 1 }; // struct virtio_net_config, 5.1.4
-enum { HDR_NUM_BUFFERS = 10, HDR_MOST = 12 };                            // struct virtio_net_hdr, 5.1.6
+// struct virtio_net_hdr, 5.1.6
+enum { HDR_FLAGS = 0, HDR_CSUM_START = 6, HDR_CSUM_OFFSET = 8, HDR_NUM_BUFFERS = 10, HDR_MOST = 12 };
+enum { HDR_NEEDS_CSUM = 1, HDR_DATA_VALID = 2 };
 
 // 5.1.6.1: the legacy header has no count of buffers, unless they can be merged.
 static unsigned header_size(const struct virtio *v)
@@ -33,19 +39,35 @@ static void later(struct timer *t)
 
 // ---- sending ----
 
+// 5.1.6.2: the driver left the checksum to the device; the field holds the sum of the pseudo header.
+static void insert_sum(const uint8_t *header, uint8_t *frame, uint64_t len)
+{
+  uint32_t start = header[HDR_CSUM_START] | header[HDR_CSUM_START + 1] << 8;
+  uint32_t at = start + (header[HDR_CSUM_OFFSET] | (uint32_t)header[HDR_CSUM_OFFSET + 1] << 8);
+  if (!(header[HDR_FLAGS] & HDR_NEEDS_CSUM) || start >= len || at + 2 > len)
+    return;
+  uint32_t sum = ~net_sum(frame + start, len - start) & 0xffff;
+  if (sum == 0) // in UDP it would mean that there is none
+    sum = 0xffff;
+  frame[at] = (uint8_t)(sum >> 8);
+  frame[at + 1] = (uint8_t)sum;
+}
+
 static bool send_one(struct virtio_net *d)
 {
   struct virtio *v = &d->virtio;
-  uint8_t frame[NET_FRAME_MAX];
+  uint8_t frame[HDR_MOST + NET_FRAME_MAX];
   unsigned header = header_size(v);
   uint64_t len = d->elem.out_len < header ? 0 : d->elem.out_len - header;
   // A frame that no Ethernet carries is done, and lost.
   if (len >= NET_FRAME_MIN && len <= NET_FRAME_MAX) {
-    if (!vq_read(v, &d->elem, header, frame, len)) {
+    if (!vq_read(v, &d->elem, 0, frame, header + len)) {
       virtio_broken(v);
       return false;
     }
-    netdev_send(d->net, frame, len);
+    if (virtio_has(v, VIRTIO_NET_F_CSUM))
+      insert_sum(frame, frame + header, len);
+    netdev_send(d->net, frame + header, len);
   }
   virtqueue_push(&v->vq[TX], &d->elem, 0);
   return true;
@@ -145,6 +167,8 @@ static void receive(void *arg, const uint8_t *frame, size_t len)
   memcpy(data + header, frame, len);
   v->busy++;
   unsigned n = buffers(d, header + len);
+  if (virtio_has(v, VIRTIO_NET_F_GUEST_CSUM) && net_check(frame, len).transport == NET_GOOD)
+    data[HDR_FLAGS] = HDR_DATA_VALID;
   if (header > HDR_NUM_BUFFERS)
     data[HDR_NUM_BUFFERS] = (uint8_t)n;
   // Without room the frame is lost, as in an adapter that has run over.
@@ -203,12 +227,14 @@ static bool configure(struct virtio_net *d, const struct device_env *env, struct
   struct virtio *v = &d->virtio;
   uint64_t rx, tx;
   uint8_t mac[6];
-  bool merge = true, status = true;
+  bool merge = true, status = true, sum = true, guest_sum = true;
   opts_get(props, "romfile");
   if (!queue_size(props, "rx_queue_size", &rx, e) || !queue_size(props, "tx_queue_size", &tx, e) ||
       !opts_bool(props, "mrg_rxbuf", &merge, e) || !opts_bool(props, "status", &status, e) ||
+      !opts_bool(props, "csum", &sum, e) || !opts_bool(props, "guest_csum", &guest_sum, e) ||
       !netdev_mac(env->netdevs, props, mac, e))
     return false;
+  v->offered |= (sum ? VIRTIO_NET_F_CSUM : 0) | (guest_sum ? VIRTIO_NET_F_GUEST_CSUM : 0);
   v->offered |= VIRTIO_NET_F_MAC | (merge ? VIRTIO_NET_F_MRG_RXBUF : 0) | (status ? VIRTIO_NET_F_STATUS : 0);
   memcpy(v->config + NET_MAC, mac, sizeof mac);
   v->config[NET_STATUS] = LINK_UP;

@@ -369,6 +369,37 @@ static void receives_what_is_addressed_to_it(void **state)
   stop(&f);
 }
 
+// Status and errors of the descriptor of a datagram, one byte of which may be wrong.
+static unsigned checked(uint32_t rxcsum, unsigned wrong)
+{
+  struct fixture f;
+  uint8_t frame[sizeof netbed_udp];
+  start(&f);
+  set(&f, 0x5000, rxcsum);
+  memcpy(frame, netbed_udp, sizeof frame);
+  if (wrong)
+    frame[wrong] ^= 4;
+  netdev_feed(f.nb.net, frame, sizeof frame);
+  netbed_look(&f.nb);
+  assert_int_equal(get(&f, RD + 0x10), 1);
+  const uint8_t *p = bed_mem(&f.bed, RXRING);
+  unsigned v = p[12] | (unsigned)p[13] << 8;
+  stop(&f);
+  return v;
+}
+
+static void checksums_are_checked_where_rxcsum_asks_for_it(void **state)
+{
+  enum { IP = 0x100, TCP = 0x200, IXSM = 4, DONE = 3 };
+  assert_int_equal(checked(0, 0), DONE | IXSM);
+  assert_int_equal(checked(IP | TCP, 0), DONE | 0x60);
+  assert_int_equal(checked(TCP, 0), DONE | 0x20);
+  assert_int_equal(checked(IP | TCP, sizeof netbed_udp - 1), DONE | 0x60 | 0x2000);
+  assert_int_equal(checked(IP, sizeof netbed_udp - 1), DONE | 0x40);
+  assert_int_equal(checked(IP | TCP, 22), DONE | 0x60 | 0x4000); // time to live: not in the datagram's sum
+  assert_int_equal(checked(IP | TCP, 17), DONE | IXSM);          // the length goes beyond the frame
+}
+
 static void the_checksum_of_a_frame_is_ethernet_s(void **state)
 {
   struct fixture f;
@@ -510,6 +541,7 @@ int main(void)
       cmocka_unit_test(long_packets_are_cut_into_segments),
       cmocka_unit_test(senseless_segments_are_lost_and_small_ones_take_turns),
       cmocka_unit_test(receives_what_is_addressed_to_it),
+      cmocka_unit_test(checksums_are_checked_where_rxcsum_asks_for_it),
       cmocka_unit_test(the_checksum_of_a_frame_is_ethernet_s),
       cmocka_unit_test(a_frame_is_spread_over_small_buffers_and_waits_for_them),
       cmocka_unit_test(refused_memory_stops_a_ring_until_the_chip_is_reset),

@@ -143,6 +143,72 @@ static void sends_what_lies_in_several_buffers(void **state)
   stop(&f);
 }
 
+#define CSUM       (UINT64_C(1) << 0)
+#define GUEST_CSUM (UINT64_C(1) << 1)
+
+// Sends the datagram with the sum of the pseudo header in its checksum, which begins at `start`.
+static unsigned sent_sum(uint64_t features, uint8_t flags, uint16_t start_at, uint16_t offset)
+{
+  struct fixture f;
+  start(&f, features);
+  uint8_t *p = bed_mem(&f.bed, BUF);
+  memset(p, 0, HDR);
+  p[0] = flags;
+  memcpy(p + 6, &start_at, 2);
+  memcpy(p + 8, &offset, 2);
+  memcpy(p + HDR, netbed_udp, sizeof netbed_udp);
+  p[HDR + NETBED_UDP_SUM] = NETBED_UDP_PSEUDO >> 8;
+  p[HDR + NETBED_UDP_SUM + 1] = NETBED_UDP_PSEUDO & 0xff;
+  desc(&f, TX, 0, BUF, HDR + sizeof netbed_udp, 0, 0);
+  offer(&f, TX, 0);
+  kick(&f, TX);
+  assert_int_equal(f.nb.frames, 1);
+  assert_int_equal(f.nb.last_len, sizeof netbed_udp);
+  unsigned sum = (unsigned)f.nb.last[NETBED_UDP_SUM] << 8 | f.nb.last[NETBED_UDP_SUM + 1];
+  stop(&f);
+  return sum;
+}
+
+static void checksums_are_inserted_where_the_driver_asks_for_it(void **state)
+{
+  assert_int_equal(sent_sum(CSUM, 1, 34, 6), NETBED_UDP_RIGHT);
+  assert_int_equal(sent_sum(CSUM, 0, 34, 6), NETBED_UDP_PSEUDO);
+  assert_int_equal(sent_sum(0, 1, 34, 6), NETBED_UDP_PSEUDO); // not negotiated
+  // Places outside of the frame
+  assert_int_equal(sent_sum(CSUM, 1, sizeof netbed_udp, 0), NETBED_UDP_PSEUDO);
+  assert_int_equal(sent_sum(CSUM, 1, 34, 0xffff), NETBED_UDP_PSEUDO);
+  assert_int_equal(sent_sum(CSUM, 1, 0xffff, 0xffff), NETBED_UDP_PSEUDO);
+}
+
+// The flags of the header with which the datagram arrives; wrong: a byte of it that is not as it was.
+static unsigned received_flags(uint64_t features, unsigned wrong)
+{
+  struct fixture f;
+  uint8_t frame[sizeof netbed_udp];
+  start(&f, features);
+  desc(&f, RX, 0, BUF, 2000, WRITE, 0);
+  offer(&f, RX, 0);
+  kick(&f, RX);
+  memcpy(frame, netbed_udp, sizeof frame);
+  if (wrong)
+    frame[wrong] ^= 4;
+  netdev_feed(f.nb.net, frame, sizeof frame);
+  netbed_look(&f.nb);
+  assert_int_equal(used(&f, RX), 1);
+  unsigned flags = *bed_mem(&f.bed, BUF);
+  stop(&f);
+  return flags;
+}
+
+static void a_frame_whose_checksum_is_right_says_so(void **state)
+{
+  assert_int_equal(received_flags(GUEST_CSUM, 0), 2);
+  assert_int_equal(received_flags(GUEST_CSUM, sizeof netbed_udp - 1), 0);
+  assert_int_equal(received_flags(GUEST_CSUM, NETBED_UDP_SUM), 0);
+  assert_int_equal(received_flags(GUEST_CSUM, 17), 0); // the length goes beyond the frame
+  assert_int_equal(received_flags(0, 0), 0);
+}
+
 static void frames_that_no_ethernet_carries_are_done_and_lost(void **state)
 {
   struct fixture f;
@@ -290,6 +356,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shows_its_address_and_a_link),
       cmocka_unit_test(sends_what_lies_in_several_buffers),
+      cmocka_unit_test(checksums_are_inserted_where_the_driver_asks_for_it),
+      cmocka_unit_test(a_frame_whose_checksum_is_right_says_so),
       cmocka_unit_test(frames_that_no_ethernet_carries_are_done_and_lost),
       cmocka_unit_test(a_sender_waits_while_the_network_takes_no_more),
       cmocka_unit_test(receives_into_one_buffer),
