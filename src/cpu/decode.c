@@ -9,6 +9,7 @@
 
 #include "cpu/host/host.h"
 #include "cpu/insn/fuse.h"
+#include "cpu/insn/quiet.h"
 #include "cpu/model.h"
 
 void decoder_init(struct decoder *d, const struct model *model, struct host_code *host)
@@ -275,6 +276,8 @@ enum decode_status decode_block(struct decoder *d, struct block *b, const uint8_
   b->ops[n] = (struct op){.fn = go ? op_end_go : op_end, .off = off, .index = n, .row = ZYDIS_MNEMONIC_NOP};
   if (n == 0)
     return st;
+  if (!(b->mode & MODE_STEP))
+    quiet(b->ops, n);
   return DECODE_OK;
 }
 

@@ -214,6 +214,28 @@ enum alu_form alu_form(const struct op *op)
                              : ALU_OTHER;
 }
 
+enum alu_operands alu_operands(const struct op *op)
+{
+  op_fn *const *fns;
+  switch (op->row) {
+  case ZYDIS_MNEMONIC_ADD:
+    fns = add_fns[op->osz & 3];
+    break;
+  case ZYDIS_MNEMONIC_SUB:
+    fns = sub_fns[op->osz & 3];
+    break;
+  case ZYDIS_MNEMONIC_AND:
+    fns = and_fns[op->osz & 3];
+    break;
+  case ZYDIS_MNEMONIC_OR:
+    fns = or_fns[op->osz & 3];
+    break;
+  default:
+    fns = xor_fns[op->osz & 3];
+  }
+  return op->fn == fns[0] ? ALU_RR : op->fn == fns[1] ? ALU_RI : ALU_MEMORY;
+}
+
 // ---- one operand ----
 
 #define KEEP_CF 0x100 // the bit of fl that INC and DEC leave alone

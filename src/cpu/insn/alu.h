@@ -11,4 +11,8 @@ insn_select select_add, select_or, select_adc, select_sbb, select_and, select_su
 enum alu_form { ALU_CMP_RR, ALU_CMP_RI, ALU_TEST_RR, ALU_TEST_RI, ALU_OTHER };
 enum alu_form alu_form(const struct op *op);
 
+// The operands of an ADD, SUB, AND, OR or XOR, as quiet.c tells them apart.
+enum alu_operands { ALU_RR, ALU_RI, ALU_MEMORY };
+enum alu_operands alu_operands(const struct op *op);
+
 #endif

@@ -132,6 +132,112 @@ static void a_machine_check_during_another_one_shuts_down(void **state)
   bed_free(b);
 }
 
+static unsigned dice(uint64_t *seed, unsigned n)
+{
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  return (unsigned)(*seed >> 33) % n;
+}
+
+// A random instruction on registers other than SP, most of them 32-bit arithmetic; a load now and then.
+static unsigned random_insn(uint64_t *seed, uint8_t *p)
+{
+  static const uint8_t pairs[] = {0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89};
+  static const uint8_t shifts[] = {0xc0, 0xc8, 0xe0, 0xe8, 0xf8};
+  static const uint8_t regs[] = {0, 1, 2, 3, 5, 6, 7};
+  uint8_t a = regs[dice(seed, 7)], b = regs[dice(seed, 7)];
+  p[0] = 0x66;
+  switch (dice(seed, 9)) {
+  case 0: // INC, DEC
+    p[1] = 0xff;
+    p[2] = 0xc0 | dice(seed, 2) << 3 | a;
+    return 3;
+  case 1: // NEG, NOT
+    p[1] = 0xf7;
+    p[2] = 0xd0 | dice(seed, 2) << 3 | a;
+    return 3;
+  case 2:
+  case 3:
+    p[1] = 0xc1;
+    p[2] = shifts[dice(seed, 5)] | a;
+    p[3] = (uint8_t)(dice(seed, 2) ? 1 : dice(seed, 32));
+    return 4;
+  case 4:
+    if (dice(seed, 4))
+      break;
+    p[0] = 0x9c; // PUSHF
+    return 1;
+  case 5: // CMOVcc, or a load
+    if (dice(seed, 3)) {
+      p[1] = 0x0f;
+      p[2] = 0x40 | dice(seed, 16);
+      p[3] = 0xc0 | a << 3 | b;
+      return 4;
+    }
+    p[1] = 0x8b;
+    p[2] = 0x06 | a << 3;
+    p[3] = 0;
+    p[4] = 3;
+    return 5;
+  default:
+    break;
+  }
+  p[1] = pairs[dice(seed, sizeof pairs)];
+  p[2] = 0xc0 | a << 3 | b;
+  return 3;
+}
+
+struct outcome {
+  uint64_t r[16];
+  uint64_t flags;
+  uint8_t stack[64];
+};
+
+// The program of `seed`, `step` instructions at a time, up to the HLT at its end.
+static struct outcome outcome_of(uint64_t seed, unsigned step)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  uint8_t text[256];
+  unsigned n = 0;
+  for (unsigned i = 0; i < 30; i++)
+    n += random_insn(&seed, text + n);
+  text[n++] = 0xf4;
+  ram_write(&b->ram, CODE, text, n);
+  for (unsigned i = 0; i < 16; i++)
+    if (i != RSP)
+      c->r[i] = (uint32_t)(seed * (i + 3));
+  for (uint64_t limit = step; c->run == RUN_ON; limit += step)
+    run(b, limit);
+  struct outcome o = {.flags = c->fl & 0xd501};
+  memcpy(o.r, c->r, sizeof o.r);
+  memcpy(o.stack, b->ram.mem + 0x8000 - sizeof o.stack, sizeof o.stack);
+  bed_free(b);
+  return o;
+}
+
+static void flags_are_the_same_in_blocks_and_by_single_instructions(void **state)
+{
+  for (uint64_t seed = 1; seed <= 300; seed++) {
+    struct outcome whole = outcome_of(seed, 1000), single = outcome_of(seed, 1);
+    assert_memory_equal(&whole, &single, sizeof whole);
+  }
+}
+
+static void a_fault_in_a_block_shows_the_flags_before_it(void **state)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  code(b, "\x66\x29\xd2\x66\x8b\x1e\xfe\xff\x66\x39\xc8\xf4", 12); // sub edx,edx; mov ebx,[fffe]; cmp eax,ecx
+  c->lah = 1;
+  c->r[RDX] = 5;
+  run(b, 100);
+  assert_int_equal(c->ip, HANDLER + 1);
+  uint16_t flags;
+  memcpy(&flags, b->ram.mem + (c->r[RSP] & 0xffff) + 4, 2);
+  assert_int_equal(flags & 0xd5, 0x44); // ZF and PF
+  bed_free(b);
+}
+
 static void the_limit_is_exact(void **state)
 {
   struct bed *b = bed_new(1);
@@ -336,6 +442,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_machine_check_is_delivered_between_instructions),
       cmocka_unit_test(a_machine_check_during_another_one_shuts_down),
+      cmocka_unit_test(flags_are_the_same_in_blocks_and_by_single_instructions),
+      cmocka_unit_test(a_fault_in_a_block_shows_the_flags_before_it),
       cmocka_unit_test(the_limit_is_exact),
       cmocka_unit_test(the_limit_counts_the_instructions_of_all_cpus),
       cmocka_unit_test(what_comes_at_the_limit_is_delivered_after_it),
