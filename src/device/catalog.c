@@ -83,6 +83,8 @@ static const struct catalog_prop virtio_net_props[] = {
     {"netdev", "id", "the -netdev that it is connected to"},
     {"mac", "address", "52:54:00:12:34:56, and so on"},
     {"mrg_rxbuf", "on/off", "offer mergeable receive buffers (on)"},
+    {"csum", "on/off", "offer to make checksums (on)"},
+    {"guest_csum", "on/off", "offer to check checksums (on)"},
     {"status", "on/off", "offer the link's status (on)"},
     {"rx_queue_size", "number", "entries, a power of two from 16 to 1024 (256)"},
     {"tx_queue_size", "number", "as rx_queue_size"},

@@ -20,8 +20,8 @@ struct virtio_net {
   struct vq_elem elem;
 };
 
-// net must be free; it stays the caller's. Properties: mac, mrg_rxbuf, status, rx_queue_size, tx_queue_size,
-// and those of virtio_pci_init.
+// net must be free; it stays the caller's. Properties: mac, mrg_rxbuf, csum, guest_csum, status,
+// rx_queue_size, tx_queue_size, and those of virtio_pci_init.
 struct virtio_net *virtio_net_create(const struct device_env *env, struct netdev *net, struct opts *props,
                                      struct err *e);
 void virtio_net_free(struct virtio_net *d);
