@@ -122,7 +122,7 @@ void fuzz_next(void)
   mode();
   timer();
   if (!(++rounds & 0xff))
-    say(".");
+    say("fuzz: 256 pieces\n");
   uint8_t *p = code;
   for (unsigned i = 0; i < 24; i++)
     p[i] = (uint8_t)(random() >> 8);
