@@ -62,3 +62,11 @@ def the_main_job_says_which_step_was_not_seen(ctx):
     assert [line.rpartition(": ok")[1] != "" for line in lines] == [True, True, False, False], lines
     assert "FAILED: " in lines[2] and "console.txt" in lines[2], lines[2]
     assert lines[3] == "main job: failed: 1 of 3 steps (3)", lines
+
+
+def extra_the_same_work_counts_the_same_in_each_run(ctx):
+    tables = []
+    for _ in range(2):
+        runs = main_job.compare(_job(ctx))
+        tables.append([row for row in main_job.table(runs) if "time" not in row[0]] + main_job.counters.exits([r.counts for r in runs.values()]))
+    assert tables[0] == tables[1], [rows for rows in zip(*tables) if rows[0] != rows[1]]
