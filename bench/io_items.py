@@ -98,9 +98,14 @@ def prepared(scale, wanted):
     """What task() needs, once for all rounds."""
     kinds = [k for k in KINDS if any(i.removeprefix("dev-").startswith(k + "-") for i in wanted)]
     megabytes = _megabytes("vnet", scale)
-    with _listen(_give, megabytes) as give, _listen(_take, megabytes) as take:
-        yield {"initrd": initrd(), "disks": {k: disk(k) for k in kinds if k in ("virtio", "ahci")}, "scale": scale, "kinds": kinds,
-               "ports": f"{give.getsockname()[1]}:{take.getsockname()[1]}"}
+    disks = {k: disk(k) for k in kinds if k in ("virtio", "ahci")}
+    try:
+        with _listen(_give, megabytes) as give, _listen(_take, megabytes) as take:
+            yield {"initrd": initrd(), "disks": disks, "scale": scale, "kinds": kinds,
+                   "ports": f"{give.getsockname()[1]}:{take.getsockname()[1]}"}
+    finally:
+        for path in disks.values():
+            os.unlink(path)
 
 
 def task(machine, img, there, wanted):
