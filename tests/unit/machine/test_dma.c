@@ -88,7 +88,7 @@ static void no_device_writes_memory_that_the_fabric_refuses(void **state)
 {
   static const char *const masters[] = {"virtio-blk-pci", "virtio-rng-pci", "virtio-net-pci", "ich9-ahci",
                                         "pacifica-dma"};
-  struct fuzz_board b;
+  struct fuzz_board b = {0};
   struct refusals *r = calloc(1, sizeof *r);
   board_open(&b);
   struct machine *m = b.m;
