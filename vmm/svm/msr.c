@@ -2,6 +2,7 @@
 #include "svm/exit.h"
 
 #include "svm/mmio.h"
+#include "svm/svm.h"
 #include "svm/vcpu.h"
 
 enum {
@@ -92,6 +93,18 @@ static bool set_efer(struct vcpu *v, uint64_t value)
   return true;
 }
 
+// x2APIC, bit 10, is not offered. An APIC that is switched off forgets what it was.
+static bool set_apic_base(struct vcpu *v, uint64_t value)
+{
+  enum { ENABLE = 1 << 11, BOOT_CPU = 1 << 8 };
+  if (value & ~(PTE_ADDR | ENABLE | BOOT_CPU) || value & svm_features.reserved)
+    return false;
+  if (v->lapic.base & ENABLE && !(value & ENABLE))
+    vlapic_reset(v);
+  v->lapic.base = (value & (PTE_ADDR | ENABLE)) | (v->lapic.base & BOOT_CPU);
+  return true;
+}
+
 static bool valid_pat(uint64_t value)
 {
   for (unsigned i = 0; i < 8; i++) {
@@ -115,10 +128,7 @@ static bool write(struct vcpu *v, uint32_t msr, uint64_t value)
     v->tsc_adjust = value;
     return true;
   case MSR_APIC_BASE:
-    if (value & 1 << 10) // x2APIC is not offered
-      return false;
-    v->lapic.base = (value & (PTE_ADDR | 1 << 11)) | (v->lapic.base & 1 << 8);
-    return true;
+    return set_apic_base(v, value);
   case MSR_EFER:
     return set_efer(v, value);
   case MSR_PAT:
