@@ -92,6 +92,8 @@ def prepare(build):
     guest.initramfs(where.guest)
     guest.hypervisor(where.guest)
     guest.dev_initramfs(where.guest)
+    for init in ("init-io", "init-nodes"):
+        guest.io_initramfs(where.guest, init)
 
 
 def main():
