@@ -19,6 +19,14 @@ uint64_t clock_now(const struct clock *c)
   return c->base + (c->running ? c->running(c->running_arg) : 0);
 }
 
+uint64_t clock_shared(struct clock *c)
+{
+  uint64_t now = clock_now(c);
+  if (now > c->shown)
+    c->shown = now;
+  return c->shown;
+}
+
 uint64_t clock_next(const struct clock *c)
 {
   return c->count ? c->queue[0]->when : CLOCK_NEVER;

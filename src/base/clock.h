@@ -36,6 +36,7 @@ struct clock {
   struct timer **queue; // a binary heap
   size_t count, room;
   uint64_t seq;
+  uint64_t shown; // the latest that clock_shared gave
 };
 
 void clock_init(struct clock *c);
@@ -43,6 +44,9 @@ void clock_free(struct clock *c);
 
 // Now, in ns since power-on; exact to the instruction while a CPU is running.
 uint64_t clock_now(const struct clock *c);
+// Now, as a counter that all CPUs share shows it: CPUs take turns of the same time, so one that comes later
+// in a round may stand at a moment before what another has read; it reads that again.
+uint64_t clock_shared(struct clock *c);
 // When the next event is due, or CLOCK_NEVER.
 uint64_t clock_next(const struct clock *c);
 // Sets the time (never backwards) and fires, in order, all that is due. Only the engine calls it.

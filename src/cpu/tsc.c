@@ -6,12 +6,12 @@
 
 uint64_t cpu_tsc(const struct cpu *c)
 {
-  return tsc_from_ns(clock_now(c->clock), c->tsc_hz) + c->tsc_offset;
+  return tsc_from_ns(clock_shared(c->clock), c->tsc_hz) + c->tsc_offset;
 }
 
 uint64_t tsc_when(const struct cpu *c, uint64_t tsc)
 {
-  uint64_t now = clock_now(c->clock);
+  uint64_t now = clock_shared(c->clock);
   uint64_t ahead = tsc - cpu_tsc(c);
   if (tsc <= cpu_tsc(c))
     return now;
