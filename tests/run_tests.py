@@ -29,10 +29,6 @@ def meson_tests(build):
 SKIPPED = 77  # the status of a test that this host cannot run; its last line says why
 
 
-class Skipped(Exception):
-    """Neither passed nor failed."""
-
-
 def run_program(t, build):
     env = dict(os.environ, **t.get("env", {}))
     timeout = (t["timeout"] or 600) * FACTOR
@@ -43,7 +39,7 @@ def run_program(t, build):
     except subprocess.TimeoutExpired as e:
         raise AssertionError(f"not finished after {timeout} s\n{(e.output or b'').decode(errors='replace')[-2000:]}")
     if r.returncode == SKIPPED:
-        raise Skipped(r.stdout.decode(errors="replace").strip().splitlines()[-1:] or [""])
+        raise guest.Skipped((r.stdout.decode(errors="replace").strip().splitlines() or [""])[-1])
     if r.returncode:
         raise AssertionError(f"status {r.returncode}\n" + r.stdout.decode(errors="replace")[-4000:])
 
@@ -74,8 +70,8 @@ def judge(test):
     try:
         test()
         return "ok", ""
-    except Skipped as e:
-        return "skip", e.args[0][0]
+    except guest.Skipped as e:
+        return "skip", str(e)
     except guest.Missing as e:
         return "FAIL", str(e)
     except AssertionError as e:

@@ -259,7 +259,7 @@ def the_keys_switch_stop_reset_and_destroy_guests(ctx):
 def _qemu(ctx, args):
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu:
-        raise guest.Missing("qemu-system-x86_64 is not there: apt-get install qemu-system-x86")
+        raise guest.Skipped("there is no qemu-system-x86_64 to compare with; install qemu-system-x86 (10.0 or later)")
     inner = boots.Context(os.path.dirname(ctx.program), ctx.factor)
     inner.program = qemu
     args[args.index("max")] = "EPYC,+svm"

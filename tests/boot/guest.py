@@ -20,6 +20,10 @@ class Missing(Exception):
     """Something that only the distribution can give is not there; the text says what to do."""
 
 
+class Skipped(Exception):
+    """What this host cannot show, with the reason: neither passed nor failed."""
+
+
 def fetch_deb(dirname, package):
     """Downloads a package without installing it and unpacks it; returns the folder."""
     root = os.path.join(dirname, package)
