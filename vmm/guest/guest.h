@@ -5,10 +5,10 @@
 #ifndef GUEST_GUEST_H
 #define GUEST_GUEST_H
 
+#include "cpu/svm/vmcb.h"
 #include "guest/config.h"
 #include "host/cpu.h"
 #include "svm/shadow.h"
-#include "svm/vmcb.h"
 #include "vdev/assign.h"
 #include "vdev/vioapic.h"
 #include "vdev/vlapic.h"
