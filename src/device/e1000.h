@@ -12,6 +12,7 @@
 #include "bus/pci.h"
 #include "device/device.h"
 #include "device/net.h"
+#include "device/net_tso.h"
 
 #define E1000_REGS   0x6000u  // bytes of the register file that hold something
 #define E1000_PACKET 0x10100u // bytes that are gathered before they are cut into frames
@@ -39,8 +40,7 @@ struct e1000_tx {
   uint8_t popts;      // of the packet's first data descriptor
   uint8_t css, cso;   // of a legacy descriptor
   bool insert;        // it asks for a checksum
-  uint32_t cut;       // bytes of payload already sent of a packet that is being cut
-  uint16_t segment_n; // how many segments of it were sent
+  struct net_tso tso; // of a packet that is being cut
   bool cutting, waits, broken;
 };
 

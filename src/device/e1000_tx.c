@@ -1,8 +1,8 @@
 // Transmitting (3.3 to 3.5): the ring of transmit descriptors, checksums, cutting long packets into segments;
 // see e1000.h.
 //
-// A packet is gathered whole, then sent: as one frame, or as segments of MSS bytes, each with the header with
-// lengths, sequence number and checksums set right. A bounded amount of work is done in one event.
+// A packet is gathered whole, then sent: as one frame, or cut into segments of MSS bytes (net_tso.h), or
+// whole to a network that takes it. A bounded amount of work is done in one event.
 #include <string.h>
 
 #include "device/e1000_int.h"
@@ -23,124 +23,100 @@ struct desc {
 };
 _Static_assert(sizeof(struct desc) == 16, "transmit descriptor");
 
-static uint32_t get16(const uint8_t *p)
+static void count(struct e1000 *d, uint32_t frames, uint32_t bytes)
 {
-  return (uint32_t)p[0] << 8 | p[1];
+  e1000_count(d, R_TPT, frames);
+  e1000_count(d, R_GPTC, frames);
+  e1000_count(d, R_GOTCL, bytes);
 }
 
-static void put16(uint8_t *p, uint32_t v)
+static void send(struct e1000 *d, const uint8_t *p, uint32_t len)
 {
-  p[0] = (uint8_t)(v >> 8);
-  p[1] = (uint8_t)v;
-}
-
-static uint32_t fold(uint32_t sum)
-{
-  while (sum >> 16)
-    sum = (sum & 0xffff) + (sum >> 16);
-  return sum;
-}
-
-// Stores at `at` the checksum of the bytes from `first` to `last` (0: to the end).
-static void insert_sum(uint8_t *p, uint32_t len, uint32_t first, uint32_t at, uint32_t last)
-{
-  uint32_t end = last && last < len ? last + 1 : len;
-  if (at + 2 > len || first >= end)
-    return;
-  put16(p + at, ~net_sum(p + first, end - first));
-}
-
-static void send(struct e1000 *d, uint8_t *p, uint32_t len)
-{
-  const struct e1000_tx *t = &d->tx;
-  const struct e1000_context *c = &t->context;
-  if (t->extended) {
-    if (t->popts & POPTS_TXSM)
-      insert_sum(p, len, c->tucss, c->tucso, c->tucse);
-    if (t->popts & POPTS_IXSM)
-      insert_sum(p, len, c->ipcss, c->ipcso, c->ipcse);
-  } else if (t->insert) {
-    insert_sum(p, len, t->css, t->cso, 0);
-  }
-  e1000_count(d, R_TPT, 1);
-  e1000_count(d, R_GPTC, 1);
-  e1000_count(d, R_GOTCL, len);
+  count(d, 1, len);
   netdev_send(d->net, p, len);
 }
 
-// ---- segments ------------------------------------------------------------------------------------------
-
-// Sets right what of a header differs from segment to segment (3.5.9).
-static void adapt(const struct e1000_tx *t, uint8_t *p, uint32_t len, bool last)
+static void insert_sums(const struct e1000_tx *t, uint8_t *p, uint32_t len)
 {
   const struct e1000_context *c = &t->context;
-  uint32_t ip = c->ipcss, tu = c->tucss;
-  if (ip + 6 <= len && (c->tucmd & TUCMD_IP)) {
-    put16(p + ip + 2, len - ip);
-    put16(p + ip + 4, get16(p + ip + 4) + t->segment_n);
-  } else if (ip + 6 <= len && len >= ip + 40) { // IP version 6
-    put16(p + ip + 4, len - ip - 40);
+  if (t->extended) {
+    if (t->popts & POPTS_TXSM)
+      net_sum_insert(p, len, c->tucss, c->tucso, c->tucse);
+    if (t->popts & POPTS_IXSM)
+      net_sum_insert(p, len, c->ipcss, c->ipcso, c->ipcse);
+  } else if (t->insert) {
+    net_sum_insert(p, len, t->css, t->cso, 0);
   }
-  if (c->tucmd & TUCMD_TCP) {
-    if (tu + 14 <= len) {
-      uint32_t seq = (get16(p + tu + 4) << 16 | get16(p + tu + 6)) + t->cut;
-      put16(p + tu + 4, seq >> 16);
-      put16(p + tu + 6, seq);
-      if (!last)
-        p[tu + 13] &= (uint8_t)~0x09; // FIN, PSH
-    }
-  } else if (tu + 6 <= len) {
-    put16(p + tu + 4, len - tu);
-  }
-  // The field holds the sum of the pseudo header, without the length.
-  if (c->tucso + 2u <= len && tu < len)
-    put16(p + c->tucso, fold(get16(p + c->tucso) + (len - tu)));
 }
 
-// Sends the next segment. False: that was the last.
+// ---- segments (3.5) ------------------------------------------------------------------------------------
+
+static void describe(struct e1000_tx *t)
+{
+  const struct e1000_context *c = &t->context;
+  t->tso = (struct net_tso){.header = c->hdrlen,
+                            .mss = c->mss,
+                            .ip = c->ipcss,
+                            .transport = c->tucss,
+                            .ip_sum = c->ipcso,
+                            .transport_sum = c->tucso,
+                            .ip_last = c->ipcse,
+                            .transport_last = c->tucse,
+                            .sum_ip = t->popts & POPTS_IXSM,
+                            .sum_transport = t->popts & POPTS_TXSM,
+                            .v4 = c->tucmd & TUCMD_IP,
+                            .tcp = c->tucmd & TUCMD_TCP};
+}
+
+// Sends the next segment. False: there was none.
 static bool cut_one(struct e1000 *d)
 {
   struct e1000_tx *t = &d->tx;
-  const struct e1000_context *c = &t->context;
   uint8_t frame[NET_FRAME_MAX];
-  uint32_t payload = t->len - c->hdrlen, n = payload - t->cut;
-  n = n < c->mss ? n : c->mss;
-  bool last = t->cut + n == payload;
-  memcpy(frame, t->packet, c->hdrlen);
-  memcpy(frame + c->hdrlen, t->packet + c->hdrlen + t->cut, n);
-  adapt(t, frame, c->hdrlen + n, last);
-  send(d, frame, c->hdrlen + n);
-  t->cut += n;
-  t->segment_n++;
-  return !last;
-}
-
-static bool can_cut(const struct e1000_tx *t)
-{
-  const struct e1000_context *c = &t->context;
-  return c->mss && c->hdrlen >= NET_FRAME_MIN && t->len > c->hdrlen && c->hdrlen + c->mss <= NET_FRAME_MAX;
+  uint32_t n = net_tso_next(&t->tso, t->packet, t->len, frame);
+  if (n)
+    send(d, frame, n);
+  return n != 0;
 }
 
 static void next_packet(struct e1000_tx *t)
 {
-  t->len = t->cut = 0;
-  t->segment_n = 0;
+  t->len = 0;
   t->extended = t->segment = t->too_long = t->insert = t->cutting = false;
+}
+
+// A packet that is to be cut. A network that takes it whole is spared the work; the driver sees no
+// difference.
+static void long_packet(struct e1000 *d)
+{
+  struct e1000_tx *t = &d->tx;
+  describe(t);
+  if (!net_tso_sane(&t->tso, t->len)) {
+    next_packet(t);
+  } else if (netdev_takes_large(d->net) && net_tso_whole(&t->tso, t->packet, t->len)) {
+    uint32_t frames = net_tso_count(&t->tso, t->len);
+    count(d, frames, t->len + (frames - 1) * t->tso.header);
+    netdev_send_large(d->net, t->packet, t->len);
+    next_packet(t);
+  } else {
+    t->cutting = true;
+  }
 }
 
 // All of a packet is there.
 static void packet(struct e1000 *d)
 {
   struct e1000_tx *t = &d->tx;
-  if (!t->too_long && t->segment && can_cut(t)) {
-    t->cutting = true;
+  if (!t->too_long && t->segment) {
+    long_packet(d);
     return;
   }
-  if (!t->too_long && !t->segment && t->len >= NET_FRAME_MIN && t->len <= NET_FRAME_MAX) {
+  if (!t->too_long && t->len >= NET_FRAME_MIN && t->len <= NET_FRAME_MAX) {
     if (t->len < MIN_FRAME) {
       memset(t->packet + t->len, 0, MIN_FRAME - t->len);
       t->len = MIN_FRAME;
     }
+    insert_sums(t, t->packet, t->len);
     send(d, t->packet, t->len);
   }
   next_packet(t);

@@ -58,7 +58,7 @@ struct netdev *netdev_new(struct netdevs *s, const char *id, const char *kind, s
     return NULL;
   }
   struct netdev *n = calloc(1, sizeof *n);
-  if (!n || !(n->id = strdup(id)) || !queue_new(&n->in, NET_IN) || !queue_new(&n->out, NET_OUT)) {
+  if (!n || !(n->id = strdup(id)) || !queue_new(&n->in, NET_IN) || !(n->out.data = malloc(NET_OUT_BYTES))) {
     if (n) {
       free(n->id);
       free(n->in.frame);
@@ -85,7 +85,7 @@ void netdev_delete(struct netdev *n)
   if (n->ops)
     n->ops->free(n);
   free(n->in.frame);
-  free(n->out.frame);
+  free(n->out.data);
   free(n->id);
   free(n);
 }
@@ -115,12 +115,13 @@ struct netdev *netdev_open(struct netdevs *s, struct opts *o, struct err *e)
 
 static void send_all(struct netdev *n)
 {
-  while (n->out.count) {
-    const struct net_frame *f = &n->out.frame[n->out.head];
+  for (uint32_t at = 0, len; at < n->out.used; at += len) {
+    memcpy(&len, n->out.data + at, sizeof len);
+    at += sizeof len;
     n->transmitted++;
-    n->ops->input(n, f->data, f->len);
-    pop(&n->out);
+    n->ops->input(n, n->out.data + at, len);
   }
+  n->out.used = n->out.count = 0;
   if (n->held) {
     n->held = false;
     n->user.sent(n->user.arg);
@@ -177,25 +178,52 @@ void netdev_attach(struct netdev *n, const struct net_user *u)
 void netdev_detach(struct netdev *n)
 {
   n->attached = n->held = false;
-  n->in.count = n->out.count = 0;
+  n->in.count = n->out.count = n->out.used = 0;
+}
+
+// There is room for a frame or a packet of any length.
+static bool has_room(const struct net_out *q)
+{
+  return q->count < NET_OUT && NET_OUT_BYTES - q->used >= sizeof(uint32_t) + NET_LARGE_MAX;
 }
 
 bool netdev_can_send(struct netdev *n)
 {
-  if (n->out.count < n->out.room)
+  if (has_room(&n->out))
     return true;
   n->held = true;
   return false;
 }
 
-void netdev_send(struct netdev *n, const uint8_t *frame, size_t len)
+static void enqueue(struct netdev *n, const uint8_t *frame, size_t len, size_t most)
 {
-  if (!sane(len) || !push(&n->out, frame, len)) {
+  struct net_out *q = &n->out;
+  if (len < NET_FRAME_MIN || len > most || !has_room(q)) {
     n->dropped++;
     return;
   }
+  uint32_t bytes = (uint32_t)len;
+  memcpy(q->data + q->used, &bytes, sizeof bytes);
+  memcpy(q->data + q->used + sizeof bytes, frame, len);
+  q->used += (uint32_t)sizeof bytes + bytes;
+  q->count++;
   if (n->set->wake)
     n->set->wake(n->set->wake_arg);
+}
+
+void netdev_send(struct netdev *n, const uint8_t *frame, size_t len)
+{
+  enqueue(n, frame, len, NET_FRAME_MAX);
+}
+
+void netdev_send_large(struct netdev *n, const uint8_t *packet, size_t len)
+{
+  enqueue(n, packet, len, netdev_takes_large(n) ? NET_LARGE_MAX : NET_FRAME_MAX);
+}
+
+bool netdev_takes_large(const struct netdev *n)
+{
+  return n->ops->large;
 }
 
 bool netdev_mac(struct netdevs *s, struct opts *o, uint8_t mac[6], struct err *e)

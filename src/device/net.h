@@ -18,7 +18,9 @@
 
 #define NET_FRAME_MIN 14u
 #define NET_FRAME_MAX 1522u // an Ethernet header with a tag, 1500 bytes, room for a checksum
-#define NET_OUT       256u  // frames
+#define NET_LARGE_MAX (NET_FRAME_MIN + 65535u) // a packet that nobody has cut into frames
+#define NET_OUT       256u                     // frames
+#define NET_OUT_BYTES (512u << 10)
 #define NET_IN        512u
 
 // An adapter.
@@ -40,6 +42,12 @@ struct net_queue {
   unsigned room, head, count;
 };
 
+// Frames back to back, each behind its length: all of them leave at once.
+struct net_out {
+  uint8_t *data; // owned
+  uint32_t used, count;
+};
+
 struct netdev;
 
 struct net_ops {
@@ -48,6 +56,7 @@ struct net_ops {
   unsigned (*poll_fds)(struct netdev *n, struct pollfd *fds, unsigned max, uint64_t *timeout);
   void (*poll)(struct netdev *n, const struct pollfd *fds, unsigned count); // calls netdev_feed
   void (*free)(struct netdev *n);
+  bool large; // takes TCP packets in IPv4 of up to NET_LARGE_MAX bytes whole
 };
 
 struct netdev {
@@ -58,9 +67,10 @@ struct netdev {
   void *self;
   bool attached;
   struct net_user user;
-  struct net_queue in, out; // towards the guest, and from it
-  bool held;                // the guest was told to wait
-  unsigned fds;             // entries at the last netdevs_poll_fds
+  struct net_queue in; // towards the guest
+  struct net_out out;
+  bool held;    // the guest was told to wait
+  unsigned fds; // entries at the last netdevs_poll_fds
   uint64_t received, transmitted, dropped;
   struct netdev *next;
 };
@@ -95,6 +105,9 @@ void netdev_detach(struct netdev *n);
 bool netdev_can_send(struct netdev *n);
 // Frames of wrong lengths, and those for which there is no room, are dropped.
 void netdev_send(struct netdev *n, const uint8_t *frame, size_t len);
+// A TCP packet in IPv4 that need not be cut (net_tso_whole), where netdev_takes_large.
+void netdev_send_large(struct netdev *n, const uint8_t *packet, size_t len);
+bool netdev_takes_large(const struct netdev *n);
 // The adapter has room again: delivers what waits.
 void netdev_kick(struct netdev *n);
 // mac=, or the next of 52:54:00:12:34:56 ... No group addresses.

@@ -1,6 +1,7 @@
 // -netdev user: the host's sockets as a network, by libslirp; see net.h.
 //
-// The guest's frames are parsed by the library, which opens sockets for what they ask for. Its clock is the
+// The guest's frames are parsed by the library, which opens sockets for what they ask for. It acknowledges
+// each TCP packet at once, so that one of 64 KB saves the guest the work of some forty. Its clock is the
 // machine's. Sockets are looked at only between slices.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -190,7 +191,7 @@ static void release(struct netdev *n)
   free(u);
 }
 
-static const struct net_ops ops = {input, poll_fds, poll_done, release};
+static const struct net_ops ops = {input, poll_fds, poll_done, release, true};
 
 // ---- options ----
 

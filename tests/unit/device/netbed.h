@@ -12,7 +12,8 @@ struct netbed {
   struct netdevs set;
   struct netdev *net;
   unsigned frames, wakes; // that the guest sent
-  uint8_t last[NET_FRAME_MAX];
+  struct net_ops ops;
+  uint8_t last[NET_LARGE_MAX];
   size_t last_len;
 };
 
@@ -51,13 +52,13 @@ static inline struct netdev *netbed_find(void *arg, const char *id)
 
 static inline void netbed_init(struct netbed *b, struct bed *bed)
 {
-  static const struct net_ops ops = {netbed_input, netbed_poll_fds, netbed_poll, netbed_release};
   struct err e;
   memset(b, 0, sizeof *b);
+  b->ops = (struct net_ops){netbed_input, netbed_poll_fds, netbed_poll, netbed_release, false};
   netdevs_init(&b->set, &bed->clock, netbed_wake, b);
   b->net = netdev_new(&b->set, "n0", "test", &e);
   assert_non_null(b->net);
-  b->net->ops = &ops;
+  b->net->ops = &b->ops;
   b->net->self = b;
   bed->env.netdevs = &b->set;
   bed->env.netdev = netbed_find;

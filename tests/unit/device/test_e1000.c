@@ -309,6 +309,33 @@ static void long_packets_are_cut_into_segments(void **state)
   stop(&f);
 }
 
+static void a_network_that_takes_long_packets_gets_them_whole_and_segments_are_counted(void **state)
+{
+  struct fixture f;
+  start(&f);
+  f.nb.ops.large = true;
+  tcp(&f, 5000, 0);
+  context(&f, 3 | TSE, 54, 1448);
+  desc(&f, BUF, 5054 | 1u << 20 | (uint32_t)(DEXT | TSE | EOP | RS) << 24, 3u << 8);
+  go(&f);
+  assert_int_equal(f.nb.frames, 1);
+  assert_int_equal(f.nb.last_len, 5054);
+  right(f.nb.last, 5054);
+  assert_int_equal(f.nb.last[47], 0x19);
+  assert_int_equal(get(&f, 0x4080), 4);
+  assert_int_equal(get(&f, 0x40d4), 4);
+  assert_int_equal(get(&f, 0x4090), 5000 + 4 * 54);
+  // What says that it is something else is cut.
+  tcp(&f, 5000, 0);
+  bed_mem(&f.bed, BUF)[20] = 0x20;
+  desc(&f, BUF, 5054 | 1u << 20 | (uint32_t)(DEXT | TSE | EOP | RS) << 24, 3u << 8);
+  go(&f);
+  assert_int_equal(f.nb.frames, 5);
+  assert_int_equal(get(&f, 0x4080), 4);
+  assert_int_equal(get(&f, 0x4090), 5000 + 4 * 54);
+  stop(&f);
+}
+
 static void senseless_segments_are_lost_and_small_ones_take_turns(void **state)
 {
   struct fixture f;
@@ -539,6 +566,7 @@ int main(void)
       cmocka_unit_test(short_frames_are_padded_and_long_ones_lost),
       cmocka_unit_test(checksums_are_inserted),
       cmocka_unit_test(long_packets_are_cut_into_segments),
+      cmocka_unit_test(a_network_that_takes_long_packets_gets_them_whole_and_segments_are_counted),
       cmocka_unit_test(senseless_segments_are_lost_and_small_ones_take_turns),
       cmocka_unit_test(receives_what_is_addressed_to_it),
       cmocka_unit_test(checksums_are_checked_where_rxcsum_asks_for_it),

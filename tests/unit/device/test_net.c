@@ -92,6 +92,36 @@ static void a_full_queue_makes_the_guest_wait_and_tells_it_when_there_is_room(vo
   stop(&f);
 }
 
+static void long_packets_go_where_they_are_taken_and_fill_the_queue_sooner(void **state)
+{
+  struct fixture f;
+  static uint8_t packet[NET_LARGE_MAX + 1];
+  start(&f);
+  assert_false(netdev_takes_large(f.nb.net));
+  netdev_send_large(f.nb.net, packet, NET_FRAME_MAX + 1);
+  assert_int_equal(f.nb.net->dropped, 1);
+  f.nb.ops.large = true;
+  netdev_send_large(f.nb.net, packet, NET_LARGE_MAX + 1);
+  netdev_send(f.nb.net, packet, NET_FRAME_MAX + 1);
+  assert_int_equal(f.nb.net->dropped, 3);
+  unsigned n = 0;
+  while (netdev_can_send(f.nb.net) && n < 10000) {
+    packet[NET_LARGE_MAX - 1] = (uint8_t)n++;
+    netdev_send_large(f.nb.net, packet, NET_LARGE_MAX);
+  }
+  assert_true(n >= 4 && n < NET_OUT);
+  assert_int_equal(f.nb.net->dropped, 3);
+  netdev_send(f.nb.net, packet, 60);
+  assert_int_equal(f.nb.net->dropped, 4);
+  netbed_look(&f.nb);
+  assert_int_equal(f.nb.frames, n);
+  assert_int_equal(f.nb.last_len, NET_LARGE_MAX);
+  assert_int_equal(f.nb.last[NET_LARGE_MAX - 1], n - 1);
+  assert_int_equal(f.a.told, 1);
+  assert_true(netdev_can_send(f.nb.net));
+  stop(&f);
+}
+
 static void frames_from_outside_wait_for_room_and_are_bounded(void **state)
 {
   struct fixture f;
@@ -304,6 +334,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(frames_of_the_guest_wait_until_the_machine_looks_outside),
       cmocka_unit_test(a_full_queue_makes_the_guest_wait_and_tells_it_when_there_is_room),
+      cmocka_unit_test(long_packets_go_where_they_are_taken_and_fill_the_queue_sooner),
       cmocka_unit_test(frames_from_outside_wait_for_room_and_are_bounded),
       cmocka_unit_test(frames_of_impossible_length_are_dropped),
       cmocka_unit_test(a_network_without_adapter_takes_nothing),
