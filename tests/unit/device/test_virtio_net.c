@@ -1,118 +1,5 @@
 // virtio-net: frames in both directions, merged buffers, evil rings, refused memory.
-#include "netbed.h"
-
-#include <stdlib.h>
-
-#include "device/virtio_net.h"
-
-enum { BAR4 = 0xe0000000, MSIX = 0xe1000000, SIZE = 16, RX = 0, TX = 1, HDR = 12, BUF = 0x40000 };
-enum { DESC = 0x10000, AVAIL = 0x11000, USED = 0x12000, STEP = 0x4000 }; // of queue n: + n * STEP
-enum { NEXT = 1, WRITE = 2 };
-#define MRG (UINT64_C(1) << 15)
-
-struct fixture {
-  struct bed bed;
-  struct netbed nb;
-  struct virtio_net *d;
-  uint16_t avail[2];
-};
-
-static void driver(struct fixture *f, uint64_t features)
-{
-  struct bed *b = &f->bed;
-  bed_write(b, BAR4 + 0x14, 1, 0);
-  bed_write(b, BAR4 + 0x14, 1, 3);
-  for (unsigned i = 0; i < 2; i++) {
-    bed_write(b, BAR4 + 8, 4, i);
-    bed_write(b, BAR4 + 0xc, 4, (features | VIRTIO_F_VERSION_1) >> 32 * i & 0xffffffff);
-  }
-  bed_write(b, BAR4 + 0x14, 1, 11);
-  memset(bed_mem(b, DESC), 0, 2 * STEP);
-  for (unsigned q = 0; q < 2; q++) {
-    bed_write(b, BAR4 + 0x16, 2, q);
-    bed_write(b, BAR4 + 0x18, 2, SIZE);
-    bed_write(b, BAR4 + 0x20, 4, DESC + q * STEP);
-    bed_write(b, BAR4 + 0x28, 4, AVAIL + q * STEP);
-    bed_write(b, BAR4 + 0x30, 4, USED + q * STEP);
-    bed_write(b, BAR4 + 0x1c, 2, 1);
-    f->avail[q] = 0;
-  }
-  bed_write(b, BAR4 + 0x14, 1, 15);
-}
-
-static void start(struct fixture *f, uint64_t features)
-{
-  struct err e;
-  memset(f, 0, sizeof *f);
-  bed_init(&f->bed, 4 << 20);
-  netbed_init(&f->nb, &f->bed);
-  f->d = virtio_net_create(&f->bed.env, f->nb.net, bed_opts("x"), &e);
-  assert_non_null(f->d);
-  const struct pci_func *p = &f->d->pci.pci;
-  bed_config_write(&f->bed, p, 0x14, 4, MSIX);
-  bed_config_write(&f->bed, p, 0x20, 4, BAR4);
-  bed_config_write(&f->bed, p, PCI_COMMAND, 2, 7);
-  driver(f, features);
-}
-
-static void stop(struct fixture *f)
-{
-  virtio_net_free(f->d);
-  netdevs_free(&f->nb.set);
-  bed_free(&f->bed);
-}
-
-static void desc(struct fixture *f, unsigned q, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
-                 uint16_t next)
-{
-  uint8_t *d = bed_mem(&f->bed, DESC + q * STEP + 16 * i);
-  memcpy(d, &addr, 8);
-  memcpy(d + 8, &len, 4);
-  memcpy(d + 12, &flags, 2);
-  memcpy(d + 14, &next, 2);
-}
-
-static void offer(struct fixture *f, unsigned q, uint16_t head)
-{
-  memcpy(bed_mem(&f->bed, AVAIL + q * STEP + 4 + 2 * (f->avail[q] & (SIZE - 1))), &head, 2);
-  f->avail[q]++;
-  memcpy(bed_mem(&f->bed, AVAIL + q * STEP + 2), &f->avail[q], 2);
-}
-
-static void kick(struct fixture *f, unsigned q)
-{
-  bed_write(&f->bed, BAR4 + 0x3000 + 4 * q, 2, q);
-  bed_run(&f->bed, 10000000);
-  netbed_look(&f->nb);
-}
-
-static uint16_t used(struct fixture *f, unsigned q)
-{
-  uint16_t v;
-  memcpy(&v, bed_mem(&f->bed, USED + q * STEP + 2), 2);
-  return v;
-}
-
-static uint32_t used_len(struct fixture *f, unsigned q, unsigned n)
-{
-  uint32_t v;
-  memcpy(&v, bed_mem(&f->bed, USED + q * STEP + 8 + 8 * n), 4);
-  return v;
-}
-
-static uint8_t status(struct fixture *f)
-{
-  return (uint8_t)bed_read(&f->bed, BAR4 + 0x14, 1);
-}
-
-static void feed(struct fixture *f, unsigned len, uint8_t fill)
-{
-  uint8_t frame[NET_FRAME_MAX];
-  for (unsigned i = 0; i < len; i++)
-    frame[i] = (uint8_t)(fill + i);
-  netdev_feed(f->nb.net, frame, len);
-  netbed_look(&f->nb);
-}
+#include "vnetbed.h"
 
 static void shows_its_address_and_a_link(void **state)
 {
@@ -142,9 +29,6 @@ static void sends_what_lies_in_several_buffers(void **state)
   assert_memory_equal(f.nb.last, bed_mem(&f.bed, BUF + 0x1000), 100);
   stop(&f);
 }
-
-#define CSUM       (UINT64_C(1) << 0)
-#define GUEST_CSUM (UINT64_C(1) << 1)
 
 // Sends the datagram with the sum of the pseudo header in its checksum, which begins at `start`.
 static unsigned sent_sum(uint64_t features, uint8_t flags, uint16_t start_at, uint16_t offset)
