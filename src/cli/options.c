@@ -83,7 +83,7 @@ const struct option options[] = {
     {"numa", "node[,nodeid=N][,cpus=A[-B]][,mem=SIZE]", take_numa, "the same, as QEMU spells it"},
     {"link", "A-B", take_link, "a HyperTransport link between two nodes; repeated (full mesh, or ring)"},
     {"m", "[size=]MEGS", take_m, "memory, in MB or with a suffix K, M, G (128M)"},
-    {"accel", "NAME", take_accel, "accepted: there is one way to run"},
+    {"accel", "NAME", take_accel, "jit (the default; tcg is another name) or interp; jit,hot=N: blocks entered N times become host code"},
     {"kernel", "FILE", take_kernel, "start this kernel without a BIOS: bzImage, multiboot, PVH or ELF"},
     {"initrd", "FILE[,FILE ARGS...]", take_initrd, "initial RAM disk, or multiboot modules"},
     {"append", "TEXT", take_append, "the kernel's command line"},

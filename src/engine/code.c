@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "cpu/host/host.h"
 #include "cpu/tlb.h"
+#include "engine/jit/jit.h"
 
 static void *reserve(size_t bytes)
 {
@@ -107,6 +108,13 @@ static void make_room(struct code *k)
 {
   code_empty(k);
   host_code_reset(k->decoder.host);
+  if (k->jit)
+    jit_reset(k->jit);
+}
+
+static bool full(const struct code *k)
+{
+  return host_code_full(k->decoder.host) || (k->jit && jit_full(k->jit));
 }
 
 static void mark_code(struct code *k, struct block *b)
@@ -146,7 +154,7 @@ struct block *code_get(struct code *k, uint64_t ram_off, uint32_t mode, struct l
       return b;
   unsigned avail = 0x1000 - (ram_off & 0xfff);
   for (int again = 0; again < 2; again++) {
-    if (host_code_full(k->decoder.host))
+    if (full(k))
       make_room(k);
     *k->build = (struct block){.ram = ram_off, .mode = mode};
     decode_block(&k->decoder, k->build, k->ram->mem + ram_off, avail, mode & MODE_STEP ? 1 : BLOCK_MAX);
@@ -157,6 +165,8 @@ struct block *code_get(struct code *k, uint64_t ram_off, uint32_t mode, struct l
       b->hash = k->buckets[h];
       k->buckets[h] = b;
       mark_code(k, b);
+      if (k->jit)
+        jit_watch(k->jit, b);
       if (log_on(log, LOG_IN_ASM))
         log_block(k, b, log, ip);
       return b;
@@ -177,7 +187,7 @@ struct block *code_from_bytes(struct code *k, const uint8_t *bytes, unsigned ava
   if (s->block && s->mode == mode && s->len <= avail && memcmp(s->bytes, bytes, s->len) == 0)
     return s->block;
   for (int again = 0; again < 2; again++) {
-    if (host_code_full(k->decoder.host))
+    if (full(k))
       make_room(k);
     *k->build = (struct block){.ram = RAM_NONE, .mode = mode};
     enum decode_status st = decode_block(&k->decoder, k->build, bytes, avail, 1);

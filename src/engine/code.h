@@ -10,6 +10,7 @@
 #include "cpu/decode.h"
 
 struct err;
+struct jit;
 
 #define CODE_ARENA       (24u << 20)
 #define CODE_BUCKET_BITS 17 // a full arena has some 100000 blocks: most buckets hold one
@@ -37,6 +38,7 @@ struct code {
   uint64_t *granules;   // by RAM page: which 64-byte pieces hold code
   struct block *build;  // room for one block of BLOCK_MAX
   struct scratch scratch[CODE_SCRATCH];
+  struct jit *jit; // or NULL
   uint64_t built, dropped, emptied; // statistics
 };
 

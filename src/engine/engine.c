@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/err.h"
+#include "engine/jit/jit.h"
 
 #define QUANTUM 4096 // instructions: short against any time-out of a guest, long against the cost of a switch
 
@@ -76,8 +77,15 @@ bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clo
   return code_init(&e->code, ram, model, host, cpus, count, err);
 }
 
+bool engine_translate(struct engine *e, unsigned hot, struct err *err)
+{
+  e->code.jit = jit_new(&e->code.decoder, e->code.ram, hot, err);
+  return e->code.jit != NULL;
+}
+
 void engine_free(struct engine *e)
 {
+  jit_free(e->code.jit);
   code_free(&e->code);
 }
 

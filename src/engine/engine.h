@@ -44,6 +44,8 @@ struct engine {
 bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clock *clock, struct log *log,
                  struct ram *ram, const struct model *model, struct host_code *host, uint32_t ns_shift,
                  struct err *err);
+// Hot blocks become host code from now on: those that were entered `hot` times (1 or more).
+bool engine_translate(struct engine *e, unsigned hot, struct err *err);
 void engine_free(struct engine *e);
 
 // Runs until something needs the machine's attention.

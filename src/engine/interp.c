@@ -15,6 +15,7 @@
 #include "cpu/svm/world.h"
 #include "cpu/tlb.h"
 #include "engine/engine.h"
+#include "engine/jit/jit.h"
 
 // What masks physical interrupts: with V_INTR_MASKING a guest's IF is its own affair. APM2 15.21.1
 static bool if_open(const struct cpu *c)
@@ -274,7 +275,7 @@ static void run_block(struct cpu *c, struct block *b)
   c->r[REG_IP] = c->ip;
   c->block = b;
   c->left -= b->count;
-  b->ops[0].fn(c, b->ops);
+  jit_enter(c, b->ops);
   if (unlikely(c->patched))
     cpu_unpatch(c);
   if (unlikely(c->faulted))

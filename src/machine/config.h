@@ -71,6 +71,7 @@ struct config {
   // Time.
   enum clock_kind clock;
   unsigned ns_shift;
+  unsigned jit_hot; // entries until a block becomes host code; 0: never
   char *rtc_base;
   uint64_t limit; // instructions; 0: none
   // Behaviour.
@@ -82,6 +83,7 @@ struct config {
   char *stats_file; // -stats
 };
 
+#define CONFIG_JIT_HOT  24
 #define CONFIG_NS_SHIFT 2 // 4 ns for an instruction: see docs/command-line.md
 
 void config_init(struct config *c);

@@ -79,7 +79,7 @@ bool cpus_init(struct machine *m, struct err *e)
     return false;
   m->engine_ready = true;
   m->engine.limit = c->limit;
-  return true;
+  return !c->jit_hot || engine_translate(&m->engine, c->jit_hot, e);
 }
 
 void cpus_free(struct machine *m)

@@ -1,0 +1,190 @@
+// Hot blocks and their host code; see jit.h.
+#include "engine/jit/jit.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "engine/engine.h"
+#include "engine/jit/run.h"
+
+struct jit {
+  uint8_t *rw, *rx; // one memory, mapped twice: nothing is writable and executable at one address
+  size_t used;
+  bool full;
+  unsigned hot;
+  const struct decoder *decoder;
+  struct ram *ram;
+  struct jit_stats stats;
+  // The block that is being translated.
+  struct run run;
+  struct jit_op ops[BLOCK_MAX];
+  op_fn *fns[BLOCK_MAX + 1]; // handlers of runs, or NULL
+};
+
+struct jit *jit_new(const struct decoder *d, struct ram *ram, unsigned hot, struct err *e)
+{
+  struct jit *j = calloc(1, sizeof *j);
+  if (!j) {
+    err_set(e, "no memory for the translator");
+    return NULL;
+  }
+  j->decoder = d;
+  j->ram = ram;
+  j->hot = hot;
+  j->rw = j->rx = MAP_FAILED;
+  int fd = memfd_create("pacifica-jit", MFD_CLOEXEC);
+  if (fd >= 0 && ftruncate(fd, JIT_ARENA) == 0) {
+    j->rw = mmap(NULL, JIT_ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    j->rx = mmap(NULL, JIT_ARENA, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+  }
+  int why = errno;
+  if (fd >= 0)
+    close(fd);
+  if (j->rw == MAP_FAILED || j->rx == MAP_FAILED) {
+    err_set(e, "cannot map memory for host code: %s; allow executable mappings of memfd for this program",
+            strerror(why));
+    jit_free(j);
+    return NULL;
+  }
+  return j;
+}
+
+void jit_free(struct jit *j)
+{
+  if (!j)
+    return;
+  if (j->rw != MAP_FAILED)
+    munmap(j->rw, JIT_ARENA);
+  if (j->rx != MAP_FAILED)
+    munmap(j->rx, JIT_ARENA);
+  free(j);
+}
+
+bool jit_full(const struct jit *j)
+{
+  return j->full;
+}
+
+void jit_reset(struct jit *j)
+{
+  unsigned a, b, c, d;
+  j->used = 0;
+  j->full = false;
+  __cpuid(0, a, b, c, d); // code that is written at another address than it runs at needs a serializing instruction
+  (void)a, (void)b, (void)c, (void)d;
+}
+
+struct jit_stats jit_stats(const struct jit *j)
+{
+  return j ? j->stats : (struct jit_stats){0};
+}
+
+// ---- translation ----
+
+// Decodes the block's instructions once more. What does not decode as it did keeps its handler.
+static void decode_again(struct jit *j, const struct block *b)
+{
+  const uint8_t *code = j->ram->mem + b->ram;
+  for (unsigned i = 0; i < b->count; i++) {
+    struct jit_op *n = &j->ops[i];
+    n->op = &b->ops[i];
+    n->bytes = code + n->op->off;
+    n->handler = i ? b->ops[i].fn : b->first;
+    unsigned avail = b->bytes - n->op->off;
+    n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX; // no encoding that is translated
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&j->decoder->z[2], n->bytes, avail, &n->zi, n->zo)) &&
+        n->zi.length != n->op->len)
+      n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX;
+    jit_classify(n);
+  }
+  jit_liveness(j->ops, b->count);
+}
+
+static uint8_t *where(struct jit *j)
+{
+  return j->rw + j->used;
+}
+
+static op_fn *callable(struct jit *j, const uint8_t *rw)
+{
+  return (op_fn *)(uintptr_t)(j->rx + (rw - j->rw));
+}
+
+// One run from op `i` on; returns the op behind it.
+static unsigned run_from(struct jit *j, const struct block *b, unsigned i)
+{
+  struct run *r = &j->run;
+  r->as.p = where(j);
+  r->block = b;
+  r->entry = i == 0 ? r->as.p : NULL;
+  run_begin(r);
+  j->fns[i] = callable(j, r->as.p);
+  for (; i < b->count && j->ops[i].kind != JIT_HANDLER; i++) {
+    if (j->ops[i].kind >= JIT_JMP) {
+      run_jump(r, &j->ops[i]);
+      i++;
+      goto done;
+    }
+    run_op(r, &j->ops[i]);
+    j->stats.native++;
+  }
+  if (i < b->count)
+    run_handler(r, &j->ops[i]);
+  else
+    run_end(r, &b->ops[b->count]);
+done:
+  run_exits(r);
+  j->used = (size_t)(r->as.p - j->rw + 15) & ~(size_t)15;
+  return i;
+}
+
+static void translate(struct jit *j, struct block *b)
+{
+  if (j->used + JIT_BLOCK_MOST > JIT_ARENA) {
+    j->full = true;
+    return;
+  }
+  size_t before = j->used;
+  decode_again(j, b);
+  memset(j->fns, 0, sizeof j->fns);
+  for (unsigned i = 0; i < b->count;) {
+    if (j->ops[i].kind == JIT_HANDLER)
+      i++;
+    else
+      i = run_from(j, b, i);
+  }
+  // All at once: a handler that is called from host code is the one that was there before.
+  for (unsigned i = 0; i < b->count; i++)
+    if (j->fns[i])
+      b->ops[i].fn = j->fns[i];
+  j->stats.blocks++;
+  j->stats.ops += b->count;
+  j->stats.bytes += j->used - before;
+}
+
+// ---- heat ----
+
+// In place of the first op's handler until the block is hot.
+static void warm(struct cpu *c, const struct op *op)
+{
+  struct block *b = c->block;
+  if (unlikely(--b->heat == 0)) {
+    b->ops[0].fn = b->first;
+    translate(((struct engine *)c->engine)->code.jit, b);
+    return b->ops[0].fn(c, op);
+  }
+  return b->first(c, op);
+}
+
+void jit_watch(struct jit *j, struct block *b)
+{
+  if ((b->mode & (MODE_CS64 | MODE_STEP | MODE_LMSLE)) != MODE_CS64 || b->ram == RAM_NONE)
+    return;
+  b->first = b->ops[0].fn;
+  b->heat = j->hot;
+  b->ops[0].fn = warm;
+}

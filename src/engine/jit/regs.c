@@ -1,0 +1,91 @@
+// Registers and flags of a run; see run.h.
+#include "engine/jit/run.h"
+
+// Handlers that are not entered by a jump have something of their own in the registers that C functions keep.
+static const uint8_t pool[] = {H_R8,  H_R9,
+                               H_R10,
+#if OP_CHAIN
+                               H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15
+#endif
+};
+enum { POOL = sizeof pool / sizeof pool[0] };
+
+void run_begin(struct run *r)
+{
+  memset(r->host, -1, sizeof r->host);
+  memset(r->guest, -1, sizeof r->guest);
+  r->flags = false;
+  r->pinned = 0;
+  r->turn = 0;
+}
+
+// A host register for a guest register that has none: a free one, or one whose guest register is not needed now.
+static unsigned take(struct run *r, unsigned guest)
+{
+  unsigned h = H_NONE;
+  for (unsigned i = 0; i < POOL && h == H_NONE; i++)
+    if (r->guest[pool[i]] < 0 && !(r->pinned >> pool[i] & 1))
+      h = pool[i];
+  while (h == H_NONE) {
+    unsigned candidate = pool[r->turn++ % POOL];
+    if (!(r->pinned >> candidate & 1))
+      h = candidate;
+  }
+  if (r->guest[h] >= 0)
+    r->host[r->guest[h]] = -1;
+  r->guest[h] = (int8_t)guest;
+  r->host[guest] = (int8_t)h;
+  return h;
+}
+
+unsigned run_def(struct run *r, unsigned guest)
+{
+  unsigned h = r->host[guest] >= 0 ? (unsigned)r->host[guest] : take(r, guest);
+  r->pinned |= (uint16_t)(1u << h);
+  return h;
+}
+
+unsigned run_get(struct run *r, unsigned guest)
+{
+  bool there = r->host[guest] >= 0;
+  unsigned h = run_def(r, guest);
+  if (!there)
+    as_load(&r->as, h, CPU, AT_REG(guest));
+  return h;
+}
+
+void run_wrote(struct run *r, unsigned guest)
+{
+  as_store(&r->as, (unsigned)r->host[guest], CPU, AT_REG(guest));
+}
+
+void run_set(struct run *r, unsigned guest, unsigned host)
+{
+  as_mov(&r->as, run_def(r, guest), host);
+  run_wrote(r, guest);
+}
+
+// struct cpu has the flags as LAHF and SETO leave them: 0x7f + 1 overflows, 0x7f + 0 does not.
+void run_flags_in(struct run *r)
+{
+  if (r->flags)
+    return;
+  as_rm(&r->as, false, 0x0fb7, H_RAX, CPU, AT(fl));
+  as_8(&r->as, 0x04); // add al, 0x7f
+  as_8(&r->as, 0x7f);
+  as_8(&r->as, 0x9e); // sahf
+  r->flags = true;
+}
+
+void run_flags_out(struct run *r)
+{
+  as_8(&r->as, 0x9f); // lahf
+  as_bytes(&r->as, (const uint8_t[]){0x0f, 0x90, 0xc0}, 3); // seto al
+  as_8(&r->as, 0x66);
+  as_rm(&r->as, false, 0x89, H_RAX, CPU, AT(fl));
+}
+
+void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot, int32_t disp)
+{
+  r->exits[r->exit_count++] = (struct run_exit){.kind = kind, .from = from, .op = op, .slot = slot, .disp = disp};
+}
