@@ -88,6 +88,7 @@ static const struct catalog_prop virtio_net_props[] = {
     {"host_tso4", "on/off", "offer to cut long TCP packets in IPv4 into frames; needs csum (on)"},
     {"host_tso6", "on/off", "the same in IPv6 (on)"},
     {"host_ecn", "on/off", "the same with congestion notification (on)"},
+    {"guest_tso4", "on/off", "offer to join TCP frames in IPv4 to long packets; needs guest_csum (on)"},
     {"status", "on/off", "offer the link's status (on)"},
     {"rx_queue_size", "number", "entries, a power of two from 16 to 1024 (256)"},
     {"tx_queue_size", "number", "as rx_queue_size"},

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/net_merge.h"
+
 static bool queue_new(struct net_queue *q, unsigned room)
 {
   *q = (struct net_queue){.frame = malloc(room * sizeof *q->frame), .room = room};
@@ -21,10 +23,15 @@ static bool push(struct net_queue *q, const uint8_t *frame, size_t len)
   return true;
 }
 
-static void pop(struct net_queue *q)
+static const struct net_frame *peek(const struct net_queue *q, unsigned i)
 {
-  q->head = (q->head + 1) % q->room;
-  q->count--;
+  return &q->frame[(q->head + i) % q->room];
+}
+
+static void pop(struct net_queue *q, unsigned count)
+{
+  q->head = (q->head + count) % q->room;
+  q->count -= count;
 }
 
 static bool sane(size_t len)
@@ -51,6 +58,15 @@ struct netdev *netdevs_find(const struct netdevs *s, const char *id)
   return NULL;
 }
 
+static void release(struct netdev *n)
+{
+  free(n->in.frame);
+  free(n->out.data);
+  free(n->joined);
+  free(n->id);
+  free(n);
+}
+
 struct netdev *netdev_new(struct netdevs *s, const char *id, const char *kind, struct err *e)
 {
   if (netdevs_find(s, id)) {
@@ -58,12 +74,10 @@ struct netdev *netdev_new(struct netdevs *s, const char *id, const char *kind, s
     return NULL;
   }
   struct netdev *n = calloc(1, sizeof *n);
-  if (!n || !(n->id = strdup(id)) || !queue_new(&n->in, NET_IN) || !(n->out.data = malloc(NET_OUT_BYTES))) {
-    if (n) {
-      free(n->id);
-      free(n->in.frame);
-    }
-    free(n);
+  if (!n || !(n->id = strdup(id)) || !queue_new(&n->in, NET_IN) || !(n->out.data = malloc(NET_OUT_BYTES)) ||
+      !(n->joined = malloc(NET_LARGE_MAX))) {
+    if (n)
+      release(n);
     err_set(e, "out of memory");
     return NULL;
   }
@@ -84,10 +98,7 @@ void netdev_delete(struct netdev *n)
   *p = n->next;
   if (n->ops)
     n->ops->free(n);
-  free(n->in.frame);
-  free(n->out.data);
-  free(n->id);
-  free(n);
+  release(n);
 }
 
 struct netdev *netdev_open(struct netdevs *s, struct opts *o, struct err *e)
@@ -128,13 +139,54 @@ static void send_all(struct netdev *n)
   }
 }
 
+// How many of the frames that wait can be joined to a packet of at most `most` bytes.
+static unsigned join(const struct netdev *n, struct net_merge *m, uint32_t most)
+{
+  const struct net_queue *q = &n->in;
+  const struct net_frame *f = peek(q, 0);
+  if (!net_merge_begin(m, f->data, f->len, most))
+    return 1;
+  while (m->count < q->count) {
+    f = peek(q, m->count);
+    if (!net_merge_add(m, f->data, f->len))
+      break;
+  }
+  return m->count;
+}
+
+// Delivers some frames as one packet. False: there are none to be joined.
+static bool deliver_joined(struct netdev *n)
+{
+  struct net_merge m;
+  if (!n->user.room || n->in.count < 2 || join(n, &m, NET_LARGE_MAX) < 2)
+    return false;
+  uint32_t room = n->user.room(n->user.arg, m.len);
+  if (room < m.len && (room <= m.first_len || join(n, &m, room) < 2))
+    return false;
+  uint32_t len = 0;
+  for (unsigned i = 0; i < m.count; i++) {
+    const struct net_frame *f = peek(&n->in, i);
+    uint32_t from = i ? m.header : 0;
+    memcpy(n->joined + len, f->data + from, f->len - from);
+    len += f->len - from;
+  }
+  net_merge_finish(&m, n->joined);
+  n->received += m.count;
+  pop(&n->in, m.count);
+  n->user.receive_large(n->user.arg,
+                        &(struct net_large){n->joined, len, NET_FRAME_MIN + 20, m.header, m.segment});
+  return true;
+}
+
 void netdev_kick(struct netdev *n)
 {
   while (n->attached && n->in.count && n->user.can_receive(n->user.arg)) {
-    const struct net_frame *f = &n->in.frame[n->in.head];
+    if (deliver_joined(n))
+      continue;
+    const struct net_frame *f = peek(&n->in, 0);
     n->received++;
     n->user.receive(n->user.arg, f->data, f->len);
-    pop(&n->in);
+    pop(&n->in, 1);
   }
 }
 

@@ -4,6 +4,9 @@
 // what the backend has for the guest enters only in netdevs_poll, through netdev_feed: the machine calls both
 // between slices, where all outside input enters. A guest that sends while its queue is full waits
 // (netdev_can_send); what the outside sends to a guest that does not take it is lost, as on a wire.
+//
+// Where adapter and backend can, TCP goes in packets longer than a frame: what costs time is the guest's
+// work, and the backend's, for each of them.
 #ifndef DEVICE_NET_H
 #define DEVICE_NET_H
 
@@ -23,6 +26,12 @@
 #define NET_OUT_BYTES (512u << 10)
 #define NET_IN        512u
 
+// TCP frames that were joined (net_merge.h). The field of TCP's checksum holds the sum of the pseudo header.
+struct net_large {
+  const uint8_t *data;
+  uint32_t len, transport, header, segment; // where TCP begins, all headers, payload of each frame
+};
+
 // An adapter.
 struct net_user {
   bool (*running)(void *arg);     // the guest's driver is there: time keeps step with the host's when idle
@@ -30,6 +39,9 @@ struct net_user {
   void (*receive)(void *arg, const uint8_t *frame, size_t len);
   void (*sent)(void *arg); // netdev_can_send is true again
   void *arg;
+  // NULL, or: how many bytes, of those wanted, a large packet may have now, and one that is not longer.
+  uint32_t (*room)(void *arg, uint32_t want);
+  void (*receive_large)(void *arg, const struct net_large *p);
 };
 
 struct net_frame {
@@ -69,8 +81,9 @@ struct netdev {
   struct net_user user;
   struct net_queue in; // towards the guest
   struct net_out out;
-  bool held;    // the guest was told to wait
-  unsigned fds; // entries at the last netdevs_poll_fds
+  uint8_t *joined; // NET_LARGE_MAX bytes; owned
+  bool held;       // the guest was told to wait
+  unsigned fds;    // entries at the last netdevs_poll_fds
   uint64_t received, transmitted, dropped;
   struct netdev *next;
 };

@@ -58,6 +58,7 @@ static const struct feature {
     {"host_tso4", VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_CSUM},
     {"host_tso6", VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_CSUM},
     {"host_ecn", VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6},
+    {"guest_tso4", VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_CSUM},
 };
 
 static bool offer(struct virtio *v, struct opts *props, struct err *e)

@@ -251,6 +251,9 @@ static void properties_take_features_away_with_what_needs_them(void **state)
   assert_int_equal(offered("x,host_ecn=off") & all, all & ~HOST_ECN);
   assert_int_equal(offered("x,host_tso4=off,host_tso6=off") & all, GUEST_CSUM | CSUM | MRG);
   assert_int_equal(offered("x,csum=off") & all, GUEST_CSUM | MRG);
+  assert_int_equal(offered("x") & GUEST_TSO4, GUEST_TSO4);
+  assert_int_equal(offered("x,guest_tso4=off") & (GUEST_TSO4 | all), all);
+  assert_int_equal(offered("x,guest_csum=off") & (GUEST_TSO4 | all), ALL | MRG);
 }
 
 static void small_segments_wait_for_the_network_and_a_reset_forgets_them(void **state)
@@ -281,6 +284,80 @@ static void small_segments_wait_for_the_network_and_a_reset_forgets_them(void **
   stop(&f);
 }
 
+// ---- receiving -----------------------------------------------------------------------------------------
+
+#define IN (MRG | GUEST_CSUM | GUEST_TSO4)
+
+// Three frames of 1000, 1000 and 600 bytes wait before the driver has buffers of `size` bytes.
+static void join(struct fixture *f, uint64_t features, unsigned buffers, unsigned size)
+{
+  start(f, features);
+  for (unsigned i = 0; i < 3; i++) {
+    unsigned part = i < 2 ? 1000 : 600;
+    struct packet k = v4(part);
+    k.header = 54;
+    uint8_t *p = place(f, &k), frame[NET_FRAME_MAX];
+    net_put32(p + 34 + 4, SEQ + i * 1000);
+    p[34 + 13] = 0x10;
+    net_sum_insert(p, 54 + part, 34, 50, 0);
+    memcpy(frame, p, 54 + part);
+    netdev_feed(f->nb.net, frame, 54 + part);
+  }
+  memset(bed_mem(&f->bed, BUF), 0xee, 0x10000);
+  for (unsigned i = 0; i < buffers; i++) {
+    desc(f, RX, i, BUF + 0x1000 * i, size, WRITE, 0);
+    offer(f, RX, (uint16_t)i);
+  }
+  kick(f, RX);
+}
+
+static void frames_arrive_as_one_packet_that_says_how_it_was_cut(void **state)
+{
+  struct fixture f;
+  join(&f, IN, 4, 1500);
+  assert_int_equal(used(&f, RX), 2);
+  static const uint8_t header[HDR] = {NEEDS_CSUM, TCPV4, 54, 0, 1000 & 0xff, 1000 >> 8, 34, 0, 16, 0, 2, 0};
+  assert_memory_equal(bed_mem(&f.bed, BUF), header, HDR);
+  assert_int_equal(used_len(&f, RX, 0), 1500);
+  assert_int_equal(used_len(&f, RX, 1), HDR + 54 + 2600 - 1500);
+  const uint8_t *p = bed_mem(&f.bed, BUF + HDR);
+  assert_int_equal(net_get16(p + IP + 2), 40 + 2600);
+  assert_int_equal(net_get16(p + 50), net_pseudo(p + IP, 2620));
+  assert_int_equal(p[54 + 999], (uint8_t)(999 * 3 + 3));
+  assert_int_equal(p[54 + 1000], 0);
+  assert_int_equal(*bed_mem(&f.bed, BUF + 0x1000 + 1165), (uint8_t)(599 * 3 + 2));
+  stop(&f);
+  join(&f, GUEST_CSUM | GUEST_TSO4, 4, 4000); // one buffer, that is large enough
+  assert_int_equal(used(&f, RX), 1);
+  assert_int_equal(used_len(&f, RX, 0), HDR + 54 + 2600);
+  stop(&f);
+}
+
+static void frames_arrive_one_by_one_where_they_cannot_be_joined(void **state)
+{
+  static const struct {
+    uint64_t features;
+    unsigned buffers, size;
+    unsigned used, first; // buffers, bytes in the first
+  } row[] = {{IN & ~GUEST_TSO4, 4, 4000, 3, HDR + 1054},
+             {IN & ~GUEST_CSUM, 4, 4000, 3, HDR + 1054},
+             {0, 4, 4000, 3, HDR + 1054},
+             {GUEST_CSUM | GUEST_TSO4, 4, 1600, 3, HDR + 1054}, // too small, and cannot be merged
+             {IN, 1, 2100, 1, HDR + 2054},                      // room for two; then there is none
+             {IN, 1, 1100, 1, HDR + 1054},
+             {IN, 3, 1100, 3, 1100}};
+  for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+    struct fixture f;
+    join(&f, row[i].features, row[i].buffers, row[i].size);
+    assert_int_equal(used(&f, RX), row[i].used);
+    assert_int_equal(used_len(&f, RX, 0), row[i].first);
+    bool joined = row[i].first != HDR + 1054;
+    assert_int_equal(*bed_mem(&f.bed, BUF + 1), joined ? TCPV4 : 0);
+    assert_int_equal(status(&f), 15);
+    stop(&f);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -289,6 +366,8 @@ int main(void)
       cmocka_unit_test(packets_that_are_described_wrongly_are_dropped),
       cmocka_unit_test(what_was_not_negotiated_is_dropped),
       cmocka_unit_test(properties_take_features_away_with_what_needs_them),
+      cmocka_unit_test(frames_arrive_as_one_packet_that_says_how_it_was_cut),
+      cmocka_unit_test(frames_arrive_one_by_one_where_they_cannot_be_joined),
       cmocka_unit_test(small_segments_wait_for_the_network_and_a_reset_forgets_them),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
