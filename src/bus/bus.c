@@ -190,6 +190,17 @@ enum txn_resp bus_transfer(struct bus *b, const struct txn *t, void *buf, uint64
   return resp;
 }
 
+uint8_t *bus_host(struct bus *b, uint64_t addr, bool write, uint64_t *len)
+{
+  const struct flat *f = map_find(b, TXN_MEM, addr);
+  const struct region *r = f->region;
+  if (!r || (r->kind == REGION_IO && (write || !r->read_ram)) || (r->kind == REGION_ROM && write))
+    return NULL;
+  if (f->last - addr < *len)
+    *len = f->last - addr + 1;
+  return b->ram->mem + r->ram_off + (addr - r->base);
+}
+
 struct region *bus_find(struct bus *b, enum txn_space space, uint64_t addr, uint64_t *first, uint64_t *last)
 {
   if (space != TXN_MEM && space != TXN_IO) {

@@ -149,6 +149,11 @@ enum txn_resp bus_access(struct bus *b, const struct txn *t, uint64_t *value);
 // and t->kind are used, t->size is ignored. Aborts if any byte aborts; what could be done is done.
 enum txn_resp bus_transfer(struct bus *b, const struct txn *t, void *buf, uint64_t len);
 
+// Host memory behind an address: of RAM, or to read, of whatever is read from memory. *len is how much is
+// wanted, and becomes how much lies together there. NULL: it takes bus_transfer. Whoever writes there calls
+// ram_touched afterwards, and keeps the pointer no longer than nothing else happens.
+uint8_t *bus_host(struct bus *b, uint64_t addr, bool write, uint64_t *len);
+
 // The region that answers for an address, or NULL; *first and *last give the extent over which that
 // answer holds (inclusive).
 struct region *bus_find(struct bus *b, enum txn_space space, uint64_t addr, uint64_t *first, uint64_t *last);

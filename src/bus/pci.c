@@ -73,11 +73,18 @@ static enum txn_resp master(void *arg, const struct txn *t, void *buf, uint64_t 
   return resp;
 }
 
+static bool master_direct(void *arg, const struct txn *t, const struct dma_list *l, struct dma_mover *m)
+{
+  const struct pci_func *f = arg;
+  return (pci_get_word(f, PCI_COMMAND) & PCI_COMMAND_MASTER) && f->bus && f->bus->direct &&
+         f->bus->direct(f->bus->fabric, t, l, m);
+}
+
 void pci_func_init(struct pci_func *f, const char *name, uint16_t vendor, uint16_t device,
                    uint32_t class_code, uint8_t revision, void *dev)
 {
   *f = (struct pci_func){.name = name, .dev = dev};
-  f->dma = (struct dma_port){.transfer = master, .fabric = f};
+  f->dma = (struct dma_port){.transfer = master, .direct = master_direct, .fabric = f};
   pci_set_word(f, PCI_VENDOR_ID, vendor);
   pci_set_word(f, PCI_DEVICE_ID, device);
   f->config[PCI_REVISION_ID] = revision;

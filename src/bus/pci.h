@@ -86,6 +86,7 @@ struct pci_bus {
   int intx_count[4];
   // How devices on this bus reach memory.
   enum txn_resp (*transfer)(void *fabric, const struct txn *t, void *buf, uint64_t len);
+  bool (*direct)(void *fabric, const struct txn *t, const struct dma_list *l, struct dma_mover *m);
   void *fabric;
   struct pci_bus *next; // other root buses, found by number
 };

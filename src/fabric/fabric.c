@@ -4,13 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MSI_FIRST UINT64_C(0xfee00000)
-#define MSI_LAST  UINT64_C(0xfeefffff)
-
-#define HT_IO_FIRST     UINT64_C(0xfdfc000000)
-#define HT_IO_LAST      UINT64_C(0xfdfdffffff)
-#define HT_CONFIG_FIRST UINT64_C(0xfdfe000000)
-#define HT_CONFIG_LAST  UINT64_C(0xffffffffff)
+#include "fabric/request.h"
 
 void fabric_init(struct fabric *f, struct bus *bus, unsigned nodes)
 {
@@ -148,25 +142,6 @@ static enum txn_resp checked(struct fabric *f, struct dev *d, const struct txn *
   return resp;
 }
 
-// HyperTransport reaches I/O and configuration space through addresses above memory (HyperTransport link
-// specification, table "address map").
-static void place(struct txn *t)
-{
-  if (t->space != TXN_MEM || t->addr < HT_IO_FIRST || t->addr > HT_CONFIG_LAST)
-    return;
-  t->space = t->addr <= HT_IO_LAST ? TXN_IO : TXN_CONFIG;
-  t->addr -= t->space == TXN_IO ? HT_IO_FIRST : HT_CONFIG_FIRST;
-}
-
-// What no request may be, before anybody looks at whose it is.
-static bool reserved(const struct txn *t, uint64_t len)
-{
-  uint64_t last = t->addr + (len - 1);
-  if (t->space == TXN_MEM)
-    return last >= MSI_FIRST && t->addr <= MSI_LAST;
-  return len > 4 || (t->space == TXN_IO && last > 0xffff);
-}
-
 enum txn_resp fabric_transfer(void *fabric, const struct txn *request, void *buf, uint64_t len)
 {
   struct fabric *f = fabric;
@@ -185,17 +160,17 @@ enum txn_resp fabric_transfer(void *fabric, const struct txn *request, void *buf
     node->reads++;
     node->read_bytes += len;
   }
-  place(t);
+  request_place(t);
   uint64_t last = t->addr + (len - 1);
   bool wraps = last < t->addr;
-  if (t->space == TXN_MEM && reserved(t, len) && write && len == 4 && !(t->addr & 3)) {
+  if (t->space == TXN_MEM && request_reserved(t, len) && write && len == 4 && !(t->addr & 3)) {
     uint32_t data;
     memcpy(&data, buf, sizeof data);
     node->messages++;
     message(f, t->addr, data);
     return TXN_OK;
   }
-  if (wraps || reserved(t, len)) {
+  if (wraps || request_reserved(t, len)) {
     if (!write)
       memset(buf, 0xff, len);
     node->aborts++;

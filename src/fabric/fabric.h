@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bus/bus.h"
+#include "bus/dma.h"
 #include "fabric/dev.h"
 #include "fabric/topology.h"
 
@@ -64,6 +65,8 @@ void fabric_set_route(struct fabric *f, unsigned node, unsigned to, uint16_t way
 // Takes a request of `bytes` from a node to another along the routing tables, and counts it on the links that
 // it crosses. False: the tables lead nowhere, or in a circle. A node finds itself without its table.
 bool fabric_route(struct fabric *f, unsigned from, unsigned to, uint64_t bytes);
+// Whether it would get there; counts nothing.
+bool fabric_reaches(const struct fabric *f, unsigned from, unsigned to);
 // The node that owns an address, and the last address (inclusive) for which that holds.
 unsigned fabric_owner(struct fabric *f, unsigned space, uint64_t addr, uint64_t *last);
 
@@ -76,5 +79,9 @@ bool fabric_add_dev(struct fabric *f, const struct dev_model *model, const struc
 // ones where nobody answers or the request is refused. A write of 4 bytes to FEEx_xxxxh is an interrupt
 // message; nothing else passes there, the local APICs being the CPUs' own.
 enum txn_resp fabric_transfer(void *fabric, const struct txn *t, void *buf, uint64_t len);
+
+// The requests of a list, one for each of its ranges, in one go (dma_direct). They are counted as
+// fabric_transfer counts them.
+bool fabric_direct(void *fabric, const struct txn *t, const struct dma_list *l, struct dma_mover *m);
 
 #endif

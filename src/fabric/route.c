@@ -25,28 +25,42 @@ void fabric_set_route(struct fabric *f, unsigned node, unsigned to, uint16_t way
     f->node[node].route[to] = way;
 }
 
-static struct fabric_link *link_of(struct fabric_node *n, unsigned way, unsigned nodes)
+// The port of a node that leads to another, or -1. A way that is longer than there are nodes goes in a
+// circle.
+static int next_port(const struct fabric *f, unsigned at, unsigned to, unsigned hops)
 {
-  for (unsigned p = 0; p < TOPOLOGY_PORTS; p++)
-    if (way == 2u << p && n->link[p].peer < nodes)
-      return &n->link[p];
-  return NULL;
+  const struct fabric_node *n = &f->node[at];
+  for (unsigned p = 0; hops < f->nodes && p < TOPOLOGY_PORTS; p++)
+    if (n->route[to] == 2u << p && n->link[p].peer < f->nodes)
+      return (int)p;
+  return -1;
 }
 
 bool fabric_route(struct fabric *f, unsigned from, unsigned to, uint64_t bytes)
 {
   unsigned at = from;
   for (unsigned hops = 0; at != to; hops++) {
-    struct fabric_node *n = &f->node[at];
-    // A way that is longer than there are nodes goes in a circle.
-    struct fabric_link *l = hops < f->nodes ? link_of(n, n->route[to], f->nodes) : NULL;
-    if (!l) {
+    int p = next_port(f, at, to, hops);
+    if (p < 0) {
       f->node[from].unrouted++;
       return false;
     }
+    struct fabric_link *l = &f->node[at].link[p];
     l->requests++;
     l->bytes += bytes;
     at = l->peer;
+  }
+  return true;
+}
+
+bool fabric_reaches(const struct fabric *f, unsigned from, unsigned to)
+{
+  unsigned at = from;
+  for (unsigned hops = 0; at != to; hops++) {
+    int p = next_port(f, at, to, hops);
+    if (p < 0)
+      return false;
+    at = f->node[at].link[p].peer;
   }
   return true;
 }

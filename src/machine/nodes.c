@@ -155,6 +155,7 @@ void nodes_attach(struct machine *m)
       continue;
     pci_bus_init(&ns->chain[n], &m->bus, (uint8_t)(n * BOARD_CHAIN_BUSES), (uint8_t)n);
     ns->chain[n].transfer = fabric_transfer;
+    ns->chain[n].direct = fabric_direct;
     ns->chain[n].fabric = &m->fabric;
   }
   if (ns->count > 1)

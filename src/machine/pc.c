@@ -91,6 +91,7 @@ static bool init_pci(struct machine *m, struct err *e)
   struct pc *pc = &m->pc;
   pci_bus_init(&pc->pci, &m->bus, 0, 0);
   pc->pci.transfer = fabric_transfer;
+  pc->pci.direct = fabric_direct;
   pc->pci.fabric = &m->fabric;
   bool rom = m->bios.size != 0;
   i440fx_init(&pc->host, &m->bus, &pc->pci, m->low_off, rom ? m->bios.ram_off : RAM_NONE, m->bios.size);

@@ -402,6 +402,36 @@ static bool writes_tables(const struct txn *t, uint64_t len)
          (last >= 4 * GB && t->addr < 5 * GB);
 }
 
+struct moved {
+  uint8_t *buf;
+  bool to_memory;
+};
+
+static int move(void *arg, const struct iovec *piece, int n)
+{
+  const struct moved *m = arg;
+  uint8_t *buf = m->buf;
+  for (int i = 0; i < n; buf += piece[i++].iov_len)
+    memcpy(m->to_memory ? piece[i].iov_base : buf, m->to_memory ? buf : piece[i].iov_base, piece[i].iov_len);
+  return 0;
+}
+
+// The same request in up to three ranges, in one go. False: then nothing may have happened.
+static bool direct(struct world *w, const struct txn *t, uint8_t *buf, uint64_t len, struct dma_range r[3],
+                   uint64_t noise)
+{
+  struct dma_list l = {r, 3, 0, len};
+  struct moved moved = {buf, t->kind == TXN_WRITE};
+  struct dma_mover m = {move, &moved, -1};
+  uint64_t a = fuzz_random(&noise) % (len + 1), b = a + fuzz_random(&noise) % (len - a + 1);
+  r[0] = (struct dma_range){t->addr, (uint32_t)a};
+  r[1] = (struct dma_range){t->addr + a, (uint32_t)(b - a)};
+  r[2] = (struct dma_range){t->addr + b, (uint32_t)(len - b)};
+  bool done = fabric_direct(&w->f, t, &l, &m);
+  FUZZ_REQUIRE(m.result == (done ? 0 : -1), "the mover was %scalled", done ? "not " : "");
+  return done;
+}
+
 static void request(struct world *w, struct fuzz_in *in)
 {
   static uint8_t buf[LONGEST], mine[LONGEST];
@@ -431,6 +461,18 @@ static void request(struct world *w, struct fuzz_in *in)
     buf[i] = mine[i] = (uint8_t)fuzz_random(&noise);
   unsigned messages = w->messages;
   uint64_t where = t.addr;
+  struct dma_range r[3];
+  if (t.space == TXN_MEM && off & 2 && direct(w, &t, buf, len, r, noise)) {
+    for (unsigned i = 0; i < 3; i++) {
+      struct txn part = t;
+      part.addr = r[i].addr;
+      FUZZ_REQUIRE(!r[i].len ||
+                       model_request(w, part, mine + (r[i].addr - t.addr), r[i].len, &messages) == TXN_OK,
+                   "%llx, length %x is refused, and was moved", (unsigned long long)r[i].addr, r[i].len);
+    }
+    FUZZ_REQUIRE(!memcmp(buf, mine, len), "data of a direct transfer at %llx", (unsigned long long)where);
+    return;
+  }
   enum txn_resp want = model_request(w, t, mine, len, &messages), got = fabric_transfer(&w->f, &t, buf, len);
   FUZZ_REQUIRE(got == want, "%s at %llx, length %llx: answer %u, not %u",
                t.kind == TXN_WRITE ? "write" : "read", (unsigned long long)where, (unsigned long long)len,

@@ -366,6 +366,55 @@ static void denials_are_counted_by_domain(void **state)
   assert_int_equal(dev(x)->checks, 3);
 }
 
+static int fill(void *arg, const struct iovec *piece, int pieces)
+{
+  for (int i = 0; i < pieces; i++)
+    memset(piece[i].iov_base, 0x5a, piece[i].iov_len);
+  return 0;
+}
+
+static bool moves(struct board *x, const struct dma_range *r, unsigned n)
+{
+  struct dma_list l = {r, n, 0, 0};
+  struct dma_mover m = {fill, NULL, 0};
+  x->port.direct = fabric_direct;
+  for (unsigned i = 0; i < n; i++)
+    l.len += r[i].len;
+  return dma_direct(&x->port, TXN_WRITE, &l, &m);
+}
+
+static void a_list_with_a_denied_page_is_left_alone_and_one_without_is_checked(void **state)
+{
+  struct board *x = *state;
+  const struct dma_range r[] = {{TARGET - 0x3000, 0x1000}, {TARGET - 0x800, 0x2000}};
+  exclude(x, TARGET, true);
+  assert_true(moves(x, r, 2)); // DEV is off
+  assert_int_equal(dev(x)->checks, 0);
+  on(x);
+  memset(x->b.ram.mem, 0, TARGET + 0x2000);
+  assert_false(moves(x, r, 2)); // the page in the middle of the second
+  assert_int_equal(x->b.ram.mem[TARGET - 0x3000] | x->b.ram.mem[TARGET - 1] | x->b.ram.mem[TARGET], 0);
+  assert_int_equal(dev(x)->checks + dev(x)->denials[0] + x->machine_checks, 0);
+  assert_int_equal(get_reg(x, 5, 0), 0);
+  assert_int_equal(x->fabric.node[0].aborts, 0);
+  exclude(x, TARGET, false);
+  assert_false(moves(x, r, 2)); // the line is believed
+  dev_write(dev(x), 0xf4, 0x400);
+  dev_write(dev(x), 0xf8, DEV_CR_ENABLE | DEV_CR_INV);
+  assert_true(moves(x, r, 2));
+  assert_int_equal(dev(x)->checks, 2);
+  assert_int_equal(x->b.ram.mem[TARGET], 0x5a);
+  x->port.node = 1; // whose DEV is off
+  exclude(x, TARGET, true);
+  assert_true(moves(x, r, 2));
+  x->port.node = 0;
+  dev_protect_loader(dev(x), 0x10000);
+  const struct dma_range loader = {0x1fffc, 8};
+  assert_false(moves(x, &loader, 1));
+  const struct dma_range behind = {0x20000, 8};
+  assert_true(moves(x, &behind, 1));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -388,6 +437,8 @@ int main(void)
       T(one_line_serves_512_pages),
       T(no_line_is_lost_while_there_is_room),
       T(denials_are_counted_by_domain),
+      cmocka_unit_test_setup_teardown(a_list_with_a_denied_page_is_left_alone_and_one_without_is_checked,
+                                      setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
