@@ -15,6 +15,7 @@
 
 #define AHCI_PORTS 6u
 #define AHCI_SLOTS 32u
+#define AHCI_PRDS  256u // descriptors that are read at once
 
 struct ahci;
 
@@ -36,10 +37,12 @@ struct ahci_port {
   bool bus_error;     // a request of this command was refused
   uint32_t header[4]; // of the command
   uint64_t table;     // its command table
-  uint32_t prd, prds; // next descriptor, number of them
-  uint64_t prd_addr;  // where the current one goes on
-  uint32_t prd_left;  // bytes
+  uint32_t prd, prds; // current descriptor, number of them
+  uint32_t prd_done;  // bytes of the current one
   uint32_t moved;     // bytes in all
+  // Those that were read: from number prd_first on.
+  uint32_t prd_first, prds_read;
+  struct dma_range range[AHCI_PRDS];
   bool packet_taken;
 };
 

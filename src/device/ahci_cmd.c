@@ -17,42 +17,86 @@ static struct ahci_port *port_of(struct ide_drive *d)
 
 // ---- data ----------------------------------------------------------------------------------------------
 
-static bool next_prd(struct ahci_port *p)
+// Sees that the current descriptor is at hand, and as many more as there is room for. ahead: only if nobody
+// can tell that they were read.
+static bool get_prds(struct ahci_port *p, bool ahead)
 {
-  uint32_t prd[4];
-  if (!ahci_read(p, p->table + PRDT + (uint64_t)p->prd * PRD_SIZE, prd, sizeof prd))
-    return false;
-  p->prd++;
-  p->prd_addr = prd[0] | (uint64_t)prd[1] << 32;
-  p->prd_left = (prd[3] & 0x3fffff) + 1;
+  uint32_t prd[AHCI_PRDS][4], n = p->prds - p->prd < AHCI_PRDS ? p->prds - p->prd : AHCI_PRDS;
+  uint64_t addr = p->table + PRDT + (uint64_t)p->prd * PRD_SIZE;
+  if (p->prd - p->prd_first < p->prds_read)
+    return true;
+  if (!dma_read_ahead(&p->hba->pci.dma, addr, prd, n * PRD_SIZE)) {
+    n = 1;
+    if (ahead || !ahci_read(p, addr, prd, PRD_SIZE))
+      return false;
+  }
+  for (uint32_t i = 0; i < n; i++)
+    p->range[i] = (struct dma_range){prd[i][0] | (uint64_t)prd[i][1] << 32, (prd[i][3] & 0x3fffff) + 1};
+  p->prd_first = p->prd;
+  p->prds_read = n;
   return true;
+}
+
+static const struct dma_range *current(const struct ahci_port *p)
+{
+  return &p->range[p->prd - p->prd_first];
+}
+
+// n bytes of the current descriptor were moved.
+static void advance(struct ahci_port *p, uint32_t n)
+{
+  p->moved += n;
+  p->prd_done += n;
+  if (p->prd_done < current(p)->len)
+    return;
+  p->prd++;
+  p->prd_done = 0;
 }
 
 static enum bm_result move(struct ide_drive *d, bool to_memory, uint32_t budget)
 {
   struct ahci_port *p = port_of(d);
   while (d->buf_pos < d->buf_len) {
-    if (p->prd_left == 0) {
-      if (p->prd == p->prds) { // more data than there is room for
-        p->is |= IS_OFS;
-        return BM_ABORTED;
-      }
-      if (budget-- == 0)
-        return BM_AGAIN;
-      if (!next_prd(p))
-        return BM_ABORTED;
+    if (p->prd == p->prds) { // more data than there is room for
+      p->is |= IS_OFS;
+      return BM_ABORTED;
     }
-    uint32_t n = d->buf_len - d->buf_pos;
-    n = n < p->prd_left ? n : p->prd_left;
+    if (p->prd_done == 0 && budget-- == 0)
+      return BM_AGAIN;
+    if (!get_prds(p, false))
+      return BM_ABORTED;
+    uint64_t addr = current(p)->addr + p->prd_done;
+    uint32_t n = d->buf_len - d->buf_pos, left = current(p)->len - p->prd_done;
+    n = n < left ? n : left;
     uint8_t *at = d->buf + d->buf_pos;
-    if (!(to_memory ? ahci_write(p, p->prd_addr, at, n) : ahci_read(p, p->prd_addr, at, n)))
+    if (!(to_memory ? ahci_write(p, addr, at, n) : ahci_read(p, addr, at, n)))
       return BM_ABORTED;
     d->buf_pos += n;
-    p->prd_addr += n;
-    p->prd_left -= n;
-    p->moved += n;
+    advance(p, n);
   }
   return BM_DONE;
+}
+
+static bool link_direct(struct ide_drive *d, uint32_t *sectors, int *err)
+{
+  struct ahci_port *p = port_of(d);
+  uint64_t want = (uint64_t)*sectors * BLK_SECTOR, have = 0;
+  if (p->prd == p->prds || !get_prds(p, true))
+    return false;
+  struct dma_list l = {current(p), 0, p->prd_done, 0};
+  while (l.ranges < p->prd_first + p->prds_read - p->prd && have < l.off + want)
+    have += l.range[l.ranges++].len;
+  have -= l.off;
+  l.len = have < want ? have - have % BLK_SECTOR : want;
+  if (l.len == 0 ||
+      !blk_direct(d->blk, d->sector, &p->hba->pci.dma, d->dma_write ? TXN_READ : TXN_WRITE, &l, err, sectors))
+    return false;
+  for (uint64_t left = (uint64_t)*sectors * BLK_SECTOR, n; left; left -= n) {
+    n = current(p)->len - p->prd_done;
+    n = n < left ? n : left;
+    advance(p, (uint32_t)n);
+  }
+  return true;
 }
 
 static enum bm_result link_move(struct ide_drive *d)
@@ -142,7 +186,7 @@ static void link_done(struct ide_drive *d, bool intr)
   }
 }
 
-const struct ide_link ahci_link = {link_move, link_pio, link_done};
+const struct ide_link ahci_link = {link_move, link_direct, link_pio, link_done};
 
 // ---- the beginning -------------------------------------------------------------------------------------
 
@@ -218,7 +262,7 @@ void ahci_next_command(struct ahci_port *p)
   if (p->slot < 0)
     return;
   p->bus_error = p->packet_taken = false;
-  p->prd = p->prd_left = p->moved = 0;
+  p->prd = p->prd_done = p->prds_read = p->moved = 0;
   if (!ahci_read(p, p->clb + (uint64_t)p->slot * HEADER_SIZE, p->header, sizeof p->header)) {
     p->slot = -1;
     halt(p, IS_HBFS);

@@ -98,10 +98,16 @@ static uint32_t block_size(const struct ide_drive *d)
   return d->left < d->block ? d->left : d->block;
 }
 
+// After sectors were written: what must not stay in the cache is flushed.
+static int written(struct ide_drive *d)
+{
+  return d->fua || !d->write_cache ? blk_flush(d->blk) : 0;
+}
+
 static int write_sectors(struct ide_drive *d, uint32_t n)
 {
   int r = blk_write(d->blk, d->sector, d->buf, n);
-  return r ? r : (d->fua || !d->write_cache) ? blk_flush(d->blk) : 0;
+  return r ? r : written(d);
 }
 
 static void pio_read_taken(struct ide_drive *d)
@@ -155,15 +161,62 @@ static uint32_t dma_chunk(const struct ide_drive *d)
   return d->left < most ? d->left : most;
 }
 
+// How many bytes the next event moves, if all goes well: its delay goes by that.
+static uint64_t event_bytes(const struct ide_drive *d)
+{
+  const struct ide_link *link = d->ch->link;
+  uint64_t most = link && link->direct ? IDE_DIRECT : IDE_BUFFER, left = (uint64_t)d->left * BLK_SECTOR;
+  return left < most ? left : most;
+}
+
+static void dma_failed(struct ide_drive *d, int err)
+{
+  d->ch->bm_status &= ~BM_ACTIVE;
+  fail(d, err, d->dma_write);
+}
+
+static void dma_step(struct ide_drive *d);
+
+static void dma_done(struct ide_drive *d, uint32_t n)
+{
+  d->sector += n;
+  d->left -= n;
+  d->buf_len = d->buf_pos = 0;
+  if (d->left)
+    ide_busy(d, event_bytes(d), dma_step);
+  else
+    finish(d, true);
+}
+
+// One event without the buffer. False: it takes the buffer.
+static bool dma_direct_step(struct ide_drive *d)
+{
+  const struct ide_link *link = d->ch->link;
+  uint32_t n = (uint32_t)(event_bytes(d) / BLK_SECTOR);
+  int err;
+  if (!link || !link->direct || !link->direct(d, &n, &err))
+    return false;
+  if (err)
+    d->sector += n; // the one that failed
+  else if (d->dma_write)
+    err = written(d);
+  if (err)
+    dma_failed(d, err);
+  else
+    dma_done(d, n);
+  return true;
+}
+
 // One event: loads or fills a buffer and moves it along the descriptors.
 static void dma_step(struct ide_drive *d)
 {
   uint32_t n = dma_chunk(d);
   if (d->buf_len == 0) { // a new chunk
+    if (dma_direct_step(d))
+      return;
     int r = d->dma_write ? 0 : blk_read(d->blk, d->sector, d->buf, n);
     if (r) {
-      d->ch->bm_status &= ~BM_ACTIVE;
-      fail(d, r, false);
+      dma_failed(d, r);
       return;
     }
     d->buf_len = n * BLK_SECTOR;
@@ -175,18 +228,10 @@ static void dma_step(struct ide_drive *d)
     return;
   }
   int r = d->dma_write ? write_sectors(d, n) : 0;
-  if (r) {
-    d->ch->bm_status &= ~BM_ACTIVE;
-    fail(d, r, true);
-    return;
-  }
-  d->sector += n;
-  d->left -= n;
-  d->buf_len = d->buf_pos = 0;
-  if (d->left)
-    ide_busy(d, (uint64_t)dma_chunk(d) * BLK_SECTOR, dma_step);
+  if (r)
+    dma_failed(d, r);
   else
-    finish(d, true);
+    dma_done(d, n);
 }
 
 // ---- commands without data -----------------------------------------------------------------------
@@ -309,7 +354,7 @@ static void start_io(struct ide_drive *d, int how, bool ext, bool multiple)
   case READ_DMA:
   case WRITE_DMA:
     d->dma_write = write;
-    bm_begin(d, (uint64_t)dma_chunk(d) * BLK_SECTOR, dma_step);
+    bm_begin(d, event_bytes(d), dma_step);
     break;
   default:
     ide_busy(d, 0, verify);

@@ -1,6 +1,6 @@
 // Reading and writing disk images; see block.h. Opening them is in block_open.c, and the temporary overlay of
 // snapshot=on here, because every request passes it.
-#include "device/block.h"
+#include "device/block_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,12 +46,16 @@ static int write_full(int fd, const void *buf, uint64_t len, uint64_t off)
   return 0;
 }
 
-// Bytes from the image itself; beyond its true end there are zeroes.
-static int base_read(struct blockdev *b, void *buf, uint64_t len, uint64_t off)
+int blk_read_bytes(struct blockdev *b, void *buf, uint64_t len, uint64_t off)
 {
   uint64_t inside = off >= b->bytes ? 0 : b->bytes - off < len ? b->bytes - off : len;
   memset((uint8_t *)buf + inside, 0, len - inside);
   return read_full(b->fd, buf, inside, off);
+}
+
+int blk_write_bytes(struct blockdev *b, const void *buf, uint64_t len, uint64_t off)
+{
+  return write_full(b->fd, buf, len, off);
 }
 
 static bool present(const struct blockdev *b, uint64_t cluster)
@@ -70,7 +74,7 @@ static int overlay_read(struct blockdev *b, uint64_t sector, uint8_t *buf, uint6
       n = count;
     uint64_t off = sector * BLK_SECTOR;
     int r = present(b, cluster) ? read_full(b->overlay, buf, n * BLK_SECTOR, off)
-                                : base_read(b, buf, n * BLK_SECTOR, off);
+                                : blk_read_bytes(b, buf, n * BLK_SECTOR, off);
     if (r)
       return r;
     sector += n;
@@ -93,7 +97,7 @@ static int overlay_write(struct blockdev *b, uint64_t sector, const uint8_t *buf
     if (present(b, cluster) || n == CLUSTER_SECTORS) {
       r = write_full(b->overlay, buf, n * BLK_SECTOR, sector * BLK_SECTOR);
     } else {
-      r = base_read(b, whole, CLUSTER, cluster * CLUSTER);
+      r = blk_read_bytes(b, whole, CLUSTER, cluster * CLUSTER);
       if (!r) {
         memcpy(whole + first * BLK_SECTOR, buf, n * BLK_SECTOR);
         r = write_full(b->overlay, whole, CLUSTER, cluster * CLUSTER);
@@ -122,7 +126,7 @@ int blk_read(struct blockdev *b, uint64_t sector, void *buf, uint32_t count)
   b->reads++;
   if (b->overlay >= 0)
     return done(b, overlay_read(b, sector, buf, count));
-  return done(b, base_read(b, buf, (uint64_t)count * BLK_SECTOR, sector * BLK_SECTOR));
+  return done(b, blk_read_bytes(b, buf, (uint64_t)count * BLK_SECTOR, sector * BLK_SECTOR));
 }
 
 static int after_write(struct blockdev *b, uint64_t end)
@@ -132,6 +136,12 @@ static int after_write(struct blockdev *b, uint64_t end)
   if (end > b->bytes) // the padded last sector became real
     b->bytes = end;
   return b->cache == BLK_WRITETHROUGH && fdatasync(b->fd) < 0 ? -errno : 0;
+}
+
+int blk_moved(struct blockdev *b, bool write, int err, uint64_t end)
+{
+  *(write ? &b->writes : &b->reads) += 1;
+  return done(b, err || !write ? err : after_write(b, end));
 }
 
 int blk_write(struct blockdev *b, uint64_t sector, const void *buf, uint32_t count)

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/opt.h"
+#include "bus/dma.h"
 
 #define BLK_SECTOR 512u
 
@@ -60,6 +61,11 @@ void blk_close(struct blockdev *b);
 // All return 0 or -errno: -EINVAL out of bounds, -EROFS, -EIO, -ENOSPC ...
 int blk_read(struct blockdev *b, uint64_t sector, void *buf, uint32_t count);
 int blk_write(struct blockdev *b, uint64_t sector, const void *buf, uint32_t count);
+// Between the image and memory, without a buffer, if dma_direct knows a way (its kind: TXN_WRITE reads the
+// image); list->len is the length. False: it knows none, and nothing has happened. *err is as above, and
+// *done how many whole sectors were moved before an error.
+bool blk_direct(struct blockdev *b, uint64_t sector, const struct dma_port *port, enum txn_kind kind,
+                const struct dma_list *list, int *err, uint32_t *done);
 int blk_write_zeroes(struct blockdev *b, uint64_t sector, uint64_t count, bool unmap);
 int blk_discard(struct blockdev *b, uint64_t sector, uint64_t count); // a hint: contents undefined after
 int blk_flush(struct blockdev *b);

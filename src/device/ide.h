@@ -3,7 +3,7 @@
 // Drives follow ATA/ATAPI-6 (T13/1410D); CD-ROM drives take MMC-3 packets. A command takes time: it
 // finishes by a timer on the virtual clock, a fixed delay plus a little for each byte, so interrupts
 // arrive asynchronously, as from hardware, and always at the same moment. One timer event moves at most
-// IDE_BUFFER bytes, so no command keeps the host busy for long.
+// IDE_BUFFER bytes, or IDE_DIRECT where they need no buffer, so no command keeps the host busy for long.
 #ifndef DEVICE_IDE_H
 #define DEVICE_IDE_H
 
@@ -15,6 +15,7 @@
 #include "device/device.h"
 
 #define IDE_BUFFER 65536u // bytes; 32 CD sectors, 128 disk sectors
+#define IDE_DIRECT (1u << 20)
 
 enum ide_kind { IDE_NONE, IDE_HD, IDE_CD };
 
@@ -97,6 +98,9 @@ struct ide_drive {
 // master and interrupt line.
 struct ide_link {
   enum bm_result (*move)(struct ide_drive *d); // DMA: as bm_move
+  // DMA of at most *sectors without the buffer; *sectors becomes how many were moved, *err is 0 or -errno.
+  // False: it takes the buffer, and nothing has happened. NULL: always.
+  bool (*direct)(struct ide_drive *d, uint32_t *sectors, int *err);
   // PIO: moves buf[buf_pos..buf_len), then calls drained. intr: the host is told that data has come.
   void (*pio)(struct ide_drive *d, bool intr);
   void (*done)(struct ide_drive *d, bool intr); // a command has ended; status and error say how

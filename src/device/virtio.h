@@ -47,17 +47,12 @@ struct virtqueue {
   uint16_t signalled; // used_idx at the last interrupt
 };
 
-struct vq_buf {
-  uint64_t addr;
-  uint32_t len;
-};
-
 // A request: `out` buffers to read from, then `in` buffers to write to.
 struct vq_elem {
   uint16_t head;
   unsigned out, in;
   uint64_t out_len, in_len;
-  struct vq_buf sg[VIRTIO_MAX_SG];
+  struct dma_range sg[VIRTIO_MAX_SG];
 };
 
 struct virtio_ops {
@@ -118,5 +113,14 @@ void virtqueue_signal(struct virtqueue *q);
 // Copies from the out buffers at byte `off`, or to the in buffers. False: out of range, or memory refused.
 bool vq_read(const struct virtio *v, const struct vq_elem *e, uint64_t off, void *buf, uint64_t len);
 bool vq_write(const struct virtio *v, const struct vq_elem *e, uint64_t off, const void *buf, uint64_t len);
+// The same bytes for dma_direct.
+static inline struct dma_list vq_out(const struct vq_elem *e, uint64_t off, uint64_t len)
+{
+  return (struct dma_list){e->sg, e->out, off, len};
+}
+static inline struct dma_list vq_in(const struct vq_elem *e, uint64_t off, uint64_t len)
+{
+  return (struct dma_list){e->sg + e->out, e->in, off, len};
+}
 
 #endif

@@ -39,27 +39,53 @@ static bool add(struct vq_elem *e, const struct desc *d)
   bool in = d->flags & DESC_WRITE;
   if (e->out + e->in >= VIRTIO_MAX_SG || (!in && e->in) || d->len > UINT64_MAX - d->addr)
     return false;
-  e->sg[e->out + e->in] = (struct vq_buf){d->addr, d->len};
+  e->sg[e->out + e->in] = (struct dma_range){d->addr, d->len};
   *(in ? &e->in : &e->out) += 1;
   *(in ? &e->in_len : &e->out_len) += d->len;
   return true;
 }
 
-// Follows a chain in a table of n descriptors, of which none may be visited twice.
-static bool follow(struct virtqueue *q, struct vq_elem *e, uint64_t table, uint32_t n, uint32_t i,
-                   bool nested)
+// A table of n descriptors: at an address, and, if it could be read as a whole, a copy.
+struct table {
+  uint64_t addr;
+  uint32_t n;
+  const struct desc *copy;
+};
+
+static bool get_desc(const struct virtqueue *q, const struct table *t, uint32_t i, struct desc *d)
 {
-  for (uint32_t steps = 0; steps < n; steps++) {
+  if (i >= t->n)
+    return false;
+  if (!t->copy)
+    return dma_read(q->dev->dma, t->addr + (uint64_t)i * sizeof *d, d, sizeof *d) == TXN_OK;
+  *d = t->copy[i];
+  return true;
+}
+
+static bool follow(struct virtqueue *q, struct vq_elem *e, const struct table *t, uint32_t i, bool nested);
+
+// The table that a descriptor of the ring points to, 2.6.5.3.
+static bool indirect(struct virtqueue *q, struct vq_elem *e, const struct desc *d)
+{
+  struct desc copy[VIRTIO_MAX_SG];
+  struct table t = {d->addr, d->len / sizeof *d, copy};
+  if ((d->flags & DESC_NEXT) || !virtio_has(q->dev, VIRTIO_F_INDIRECT) || d->len % sizeof *d || t.n == 0 ||
+      t.n > VIRTIO_MAX_SG)
+    return false;
+  if (!dma_read_ahead(q->dev->dma, t.addr, copy, d->len))
+    t.copy = NULL;
+  return follow(q, e, &t, 0, true);
+}
+
+// Follows a chain in a table of descriptors, of which none may be visited twice.
+static bool follow(struct virtqueue *q, struct vq_elem *e, const struct table *t, uint32_t i, bool nested)
+{
+  for (uint32_t steps = 0; steps < t->n; steps++) {
     struct desc d;
-    if (i >= n || dma_read(q->dev->dma, table + (uint64_t)i * sizeof d, &d, sizeof d) != TXN_OK)
+    if (!get_desc(q, t, i, &d))
       return false;
-    if (d.flags & DESC_INDIRECT) {
-      uint32_t entries = d.len / sizeof d;
-      if (nested || (d.flags & DESC_NEXT) || !virtio_has(q->dev, VIRTIO_F_INDIRECT) || d.len % sizeof d ||
-          entries == 0 || entries > VIRTIO_MAX_SG)
-        return false;
-      return follow(q, e, d.addr, entries, 0, true);
-    }
+    if (d.flags & DESC_INDIRECT)
+      return !nested && indirect(q, e, &d);
     if (!add(e, &d))
       return false;
     if (!(d.flags & DESC_NEXT))
@@ -75,12 +101,13 @@ int virtqueue_pop(struct virtqueue *q, struct vq_elem *e)
   if (!q->enabled || !virtio_running(v))
     return 0;
   int n = waiting(q);
+  struct table ring = {q->desc, q->num, NULL};
   if (n == 0)
     return 0;
   e->out = e->in = 0;
   e->out_len = e->in_len = 0;
   if (n < 0 || !get16(q, q->avail + 4 + 2u * (q->last_avail & (q->num - 1)), &e->head) || e->head >= q->num ||
-      !follow(q, e, q->desc, q->num, e->head, false)) {
+      !follow(q, e, &ring, e->head, false)) {
     virtio_broken(v);
     return -1;
   }
@@ -144,7 +171,7 @@ void virtqueue_signal(struct virtqueue *q)
   v->interrupt(v->transport, q->vector, v->isr);
 }
 
-static bool copy(const struct virtio *v, const struct vq_buf *sg, unsigned n, uint64_t off, uint8_t *buf,
+static bool copy(const struct virtio *v, const struct dma_range *sg, unsigned n, uint64_t off, uint8_t *buf,
                  uint64_t len, bool write)
 {
   for (; n && len; n--, sg++) {

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+bool bed_without_direct;
+
 static void set_line(void *sink, int pin, int level)
 {
   struct bed *b = sink;
@@ -36,6 +38,12 @@ static enum txn_resp transfer(void *fabric, const struct txn *t, void *buf, uint
   return bus_transfer(&b->bus, t, buf, len);
 }
 
+static bool direct(void *fabric, const struct txn *t, const struct dma_list *l, struct dma_mover *m)
+{
+  struct bed *b = fabric;
+  return !bed_without_direct && fabric_direct(&b->fabric, t, l, m);
+}
+
 struct irq bed_irq(struct bed *b, int n)
 {
   return (struct irq){set_line, b, n};
@@ -57,7 +65,9 @@ void bed_init(struct bed *b, uint64_t ram)
   b->low_size = ram;
   pci_bus_init(&b->pci, &b->bus, 0, 0);
   b->pci.transfer = transfer;
+  b->pci.direct = direct;
   b->pci.fabric = b;
+  fabric_init(&b->fabric, &b->bus, 1);
   for (int i = 0; i < 4; i++)
     b->pci.intx[i] = (struct irq){set_intx, b, i};
   clock_init(&b->clock);

@@ -14,6 +14,7 @@
 #include "bus/bus.h"
 #include "bus/pci.h"
 #include "device/device.h"
+#include "fabric/fabric.h"
 
 #define BED_RAM (96u << 20) // for devices that have memory of their own
 
@@ -23,6 +24,7 @@ struct bed {
   struct region low; // RAM at 0
   uint64_t low_size;
   struct pci_bus pci;
+  struct fabric fabric; // of requests without a buffer; of one node
   struct clock clock;
   struct log log;
   struct device_env env;
@@ -33,6 +35,13 @@ struct bed {
   unsigned config_requests; // of devices, for configuration space: refused
   char dir[64];             // temporary files
 };
+
+// Whether the fabric of a bed knows the way without a buffer (dma_direct). It does unless a test says no:
+// bed_run_both_ways runs tests with and without.
+extern bool bed_without_direct;
+#define bed_run_both_ways(tests)                                                                             \
+  (bed_without_direct = true, cmocka_run_group_tests_name("by buffer", tests, NULL, NULL)) +                 \
+      (bed_without_direct = false, cmocka_run_group_tests_name("direct", tests, NULL, NULL))
 
 // ram: bytes of guest memory at address 0.
 void bed_init(struct bed *b, uint64_t ram);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/ahci.h"
 
@@ -494,6 +495,45 @@ static void any_command_leaves_the_port_usable(void **state)
   }
 }
 
+static void tables_may_be_longer_than_what_is_read_of_them_at_once(void **state)
+{
+  enum { PRDS = 2 * AHCI_PRDS + 88, BIG = 0x100000 }; // all but one of 500 bytes, far from each other
+  struct fixture f;
+  start(&f, IDE_HD);
+  fis(&f, 0, 0x25, 10, PRDS, 0);
+  header(&f, 0, 0, PRDS);
+  for (unsigned i = 0; i < PRDS; i++)
+    prd(&f, 0, i, BIG + 4096 * i, i == 5 ? 512 + 12 * (PRDS - 1) : 500);
+  go(&f, 1);
+  assert_int_equal(get(&f, CI), 0);
+  assert_int_equal(get(&f, TFD) & 0x89, 0);
+  assert_int_equal(word(&f, LIST + 4), PRDS * 512);
+  assert_int_equal(word(&f, BIG), 10);
+  assert_int_equal(word(&f, BIG + 4096 * 5 + 12 * 5), 15);
+  // The last sector lies in the last two buffers: 12 bytes, then 500.
+  assert_int_equal(word(&f, BIG + 4096 * (PRDS - 1) - 4096 + 488), 10 + PRDS - 1);
+  stop(&f);
+}
+
+static void an_image_that_is_cut_short_gives_an_error_and_its_place(void **state)
+{
+  struct fixture f;
+  start(&f, IDE_HD);
+  assert_int_equal(truncate(f.disk->path, 230 * 512), 0);
+  fis(&f, 0, 0x25, 100, 300, 0);
+  header(&f, 0, 0, 1);
+  prd(&f, 0, 0, DATA, 300 * 512);
+  go(&f, 1);
+  assert_int_equal(get(&f, CI), 1);
+  assert_int_equal(get(&f, IS) & TFES, TFES);
+  assert_int_equal(get(&f, TFD) & 0xff01, 0x4001); // uncorrectable
+  uint32_t place = word(&f, FIS + 0x44) & 0xffffff, moved = word(&f, LIST + 4);
+  assert_true(place <= 230 && place >= (bed_without_direct ? 228 : 230));
+  assert_int_equal(moved, (place - 100) * 512);
+  assert_int_equal(word(&f, DATA + moved - 512), place - 1);
+  stop(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -511,6 +551,8 @@ int main(void)
       cmocka_unit_test(messages_come_for_each_event),
       cmocka_unit_test(a_table_in_its_own_registers_does_no_harm),
       cmocka_unit_test(any_command_leaves_the_port_usable),
+      cmocka_unit_test(tables_may_be_longer_than_what_is_read_of_them_at_once),
+      cmocka_unit_test(an_image_that_is_cut_short_gives_an_error_and_its_place),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return bed_run_both_ways(tests);
 }

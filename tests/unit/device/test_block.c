@@ -169,6 +169,73 @@ static void what_is_no_raw_image_is_named(void **state)
   assert_non_null(strstr(e.text, "/nonexistent"));
 }
 
+// Sectors to or from two buffers in memory, of which the first ends within a sector.
+static bool direct(struct blockdev *b, enum txn_kind kind, uint64_t sector, uint32_t len, int *err,
+                   uint32_t *done)
+{
+  struct dma_port port = {.direct = fabric_direct, .fabric = &bed.fabric};
+  struct dma_range r[2] = {{0x1000, 100}, {0x4000, len - 100}};
+  struct dma_list l = {r, 2, 0, len};
+  *err = 99;
+  *done = 99;
+  return blk_direct(b, sector, &port, kind, &l, err, done);
+}
+
+static void images_move_to_memory_and_back_without_a_buffer(void **state)
+{
+  struct err e;
+  int err;
+  uint32_t done;
+  struct blk_config cfg = {.path = bed_image(&bed, "a", 10 * 512 + 40)};
+  assert_int_equal(truncate(cfg.path, 10 * 512 + 40), 0);
+  struct blockdev *b = blk_open(&cfg, &e);
+  memset(bed_mem(&bed, 0x1000), 0x33, 0x4000);
+  assert_true(direct(b, TXN_WRITE, 8, 1536, &err, &done)); // the last sector is padding but for 40 bytes
+  assert_int_equal(err, 0);
+  assert_int_equal(done, 3);
+  assert_int_equal(*bed_mem(&bed, 0x1000), 8);
+  assert_int_equal(*bed_mem(&bed, 0x1000 + 100), 0x33);
+  assert_int_equal(*bed_mem(&bed, 0x4000 + 412), 9);
+  assert_int_equal(*bed_mem(&bed, 0x4000 + 1436 - 1), 0);
+  assert_int_equal(*bed_mem(&bed, 0x4000 + 1436), 0x33);
+  memset(bed_mem(&bed, 0x1000), 0x44, 0x4000);
+  assert_true(direct(b, TXN_READ, 9, 1024, &err, &done));
+  assert_int_equal(err, 0);
+  assert_int_equal(first8(b, 8), 8);
+  assert_int_equal(first8(b, 10), 0x4444444444444444);
+  assert_int_equal(b->bytes, 11 * 512);
+  assert_int_equal(b->writes, 1);
+  assert_false(direct(b, TXN_WRITE, 10, 1024, &err, &done)); // beyond the end
+  assert_false(direct(b, TXN_WRITE, 1, 1000, &err, &done));  // no whole sectors
+  assert_int_equal(err, 99);
+  assert_int_equal(truncate(cfg.path, 5 * 512 + 100), 0);
+  assert_true(direct(b, TXN_WRITE, 3, 2048, &err, &done));
+  assert_int_equal(err, -EIO);
+  assert_int_equal(done, 2);
+  assert_int_equal(b->errors, 1);
+  blk_close(b);
+}
+
+static void images_with_an_overlay_or_read_only_take_the_buffer(void **state)
+{
+  struct err e;
+  int err;
+  uint32_t done;
+  struct blk_config cfg = {.path = bed_image(&bed, "a", 64 << 10), .snapshot = true};
+  struct blockdev *b = blk_open(&cfg, &e);
+  assert_false(direct(b, TXN_WRITE, 1, 512, &err, &done));
+  assert_false(direct(b, TXN_READ, 1, 512, &err, &done));
+  blk_close(b);
+  cfg.snapshot = false;
+  cfg.read_only = true;
+  b = blk_open(&cfg, &e);
+  assert_false(direct(b, TXN_READ, 1, 512, &err, &done));
+  assert_int_equal(*bed_mem(&bed, 0x1000), 0);
+  assert_true(direct(b, TXN_WRITE, 1, 512, &err, &done));
+  assert_int_equal(*bed_mem(&bed, 0x1000), 1);
+  blk_close(b);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -179,6 +246,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(read_only_images_are_not_written, setup, teardown),
       cmocka_unit_test_setup_teardown(odd_sizes_are_padded_and_cut_files_give_errors, setup, teardown),
       cmocka_unit_test_setup_teardown(what_is_no_raw_image_is_named, setup, teardown),
+      cmocka_unit_test_setup_teardown(images_move_to_memory_and_back_without_a_buffer, setup, teardown),
+      cmocka_unit_test_setup_teardown(images_with_an_overlay_or_read_only_take_the_buffer, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

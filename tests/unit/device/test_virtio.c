@@ -528,6 +528,148 @@ static void random_registers_and_rings_do_no_harm(void **state)
   stop(&f);
 }
 
+// A request of sector 5 or to it, its data in single bytes, each on a page of its own but for two neighbours,
+// and one descriptor without any.
+static void buffers_may_be_as_small_as_a_byte(void **state)
+{
+  enum { BYTES = 512, LAST = BYTES + 2 };
+  struct fixture f;
+  uint8_t sector[512];
+  start(&f, "x", VIRTIO_F_INDIRECT);
+  for (unsigned in = 0; in < 2; in++) {
+    header(&f, in ? 0 : 1, 5);
+    put_desc(&f, TABLE, 0, HDR, 16, NEXT, 1);
+    for (unsigned i = 0; i <= BYTES; i++) {
+      uint64_t at = DATA + (i < 2 ? i : i * 4096 - 4095);
+      put_desc(&f, TABLE, i + 1, at, i != 7, in ? NEXT | WRITE : NEXT, (uint16_t)(i + 2));
+      *bed_mem(&f.bed, at) = in ? 0 : (uint8_t)(i * 3);
+    }
+    put_desc(&f, TABLE, LAST, STATUS, 1, WRITE, 0);
+    put_desc(&f, DESC, 0, TABLE, 16 * (LAST + 1), INDIRECT, 0);
+    offer(&f, 0);
+    kick(&f);
+    assert_int_equal(*bed_mem(&f.bed, STATUS), 0);
+    assert_int_equal(f.bed.fabric.node[0].writes, in && !bed_without_direct ? BYTES : 0); // each is a request
+    assert_int_equal(blk_read(f.disk, 5, sector, 1), 0);
+    for (unsigned i = 0, n = 0; i <= BYTES; i++) {
+      if (i == 7)
+        continue;
+      assert_int_equal(*bed_mem(&f.bed, DATA + (i < 2 ? i : i * 4096 - 4095)), (uint8_t)(i * 3));
+      assert_int_equal(sector[n++], (uint8_t)(i * 3));
+    }
+  }
+  stop(&f);
+}
+
+// Of a read into three buffers the middle one is in no memory: the first is filled, the others are not
+// touched.
+static void data_for_no_memory_is_an_error_and_nothing_follows_it(void **state)
+{
+  struct fixture f;
+  start(&f, "x", 0);
+  memset(bed_mem(&f.bed, DATA), 0x66, 4096);
+  header(&f, 0, 9);
+  put_desc(&f, DESC, 0, HDR, 16, NEXT, 1);
+  put_desc(&f, DESC, 1, DATA, 512, NEXT | WRITE, 2);
+  put_desc(&f, DESC, 2, 0x80000000, 512, NEXT | WRITE, 3);
+  put_desc(&f, DESC, 3, DATA + 1024, 512, NEXT | WRITE, 4);
+  put_desc(&f, DESC, 4, STATUS, 1, WRITE, 0);
+  offer(&f, 0);
+  kick(&f);
+  assert_int_equal(*bed_mem(&f.bed, STATUS), 1);
+  assert_int_equal(used_len(&f, 0), 1);
+  assert_int_equal(*bed_mem(&f.bed, DATA), 9);
+  assert_int_equal(*bed_mem(&f.bed, DATA + 512), 0x66);
+  assert_int_equal(*bed_mem(&f.bed, DATA + 1024), 0x66);
+  assert_int_equal(pci_get_word(&f.blk->pci.pci, PCI_STATUS) & PCI_STATUS_REC_MASTER_ABORT,
+                   PCI_STATUS_REC_MASTER_ABORT);
+  header(&f, 1, 9); // and a write: the image stays as it was
+  for (unsigned i = 1; i < 4; i++)
+    bed_mem(&f.bed, DESC + 16 * i)[12] = NEXT;
+  offer(&f, 0);
+  kick(&f);
+  assert_int_equal(*bed_mem(&f.bed, STATUS), 1);
+  uint8_t sector[512];
+  assert_int_equal(blk_read(f.disk, 9, sector, 1), 0);
+  assert_int_equal(sector[0], 9);
+  assert_int_equal(sector[8], 0);
+  stop(&f);
+}
+
+// Buffers over each other, over the ring that they stand in, over the used ring, and over the header.
+static void data_may_land_on_the_rings(void **state)
+{
+  struct fixture f;
+  start(&f, "x", 0);
+  header(&f, 0, 3);
+  put_desc(&f, DESC, 0, HDR, 16, NEXT, 1);
+  put_desc(&f, DESC, 1, DESC, 512, NEXT | WRITE, 2);
+  put_desc(&f, DESC, 2, USED, 512, NEXT | WRITE, 3);
+  put_desc(&f, DESC, 3, HDR, 512, NEXT | WRITE, 4);
+  put_desc(&f, DESC, 4, DATA, 512, NEXT | WRITE, 5);
+  put_desc(&f, DESC, 5, DATA, 512, NEXT | WRITE, 6);
+  put_desc(&f, DESC, 6, STATUS, 1, WRITE, 0);
+  offer(&f, 0);
+  kick(&f);
+  assert_int_equal(*bed_mem(&f.bed, STATUS), 0);
+  assert_int_equal(*bed_mem(&f.bed, DESC), 3);
+  assert_int_equal(*bed_mem(&f.bed, HDR), 5);
+  assert_int_equal(*bed_mem(&f.bed, DATA), 7); // the last one
+  assert_int_equal(used_idx(&f), 1);
+  assert_int_equal(used_len(&f, 0), 5 * 512 + 1);
+  stop(&f);
+}
+
+static void an_image_that_is_cut_short_gives_an_error(void **state)
+{
+  struct fixture f;
+  start(&f, "x", 0);
+  memset(bed_mem(&f.bed, DATA), 0x66, 8192);
+  assert_int_equal(truncate(f.disk->path, 100 * 512 + 4096), 0);
+  assert_int_equal(request(&f, 0, 100, 8192, true), 1);
+  assert_int_equal(used_len(&f, 0), 1);
+  assert_int_equal(bed_mem(&f.bed, DATA)[8191], 0x66);
+  assert_int_equal(f.disk->errors, 1);
+  assert_int_equal(request(&f, 0, 100, 4096, true), 0);
+  assert_int_equal(*bed_mem(&f.bed, DATA), 100);
+  stop(&f);
+}
+
+struct told {
+  uint64_t from, to;
+};
+
+static void written(void *arg, uint64_t off, uint64_t len)
+{
+  struct told *t = arg;
+  t->from = off < t->from ? off : t->from;
+  t->to = off + len > t->to ? off + len : t->to;
+}
+
+static void watchers_of_memory_are_told_of_what_is_read_into_it(void **state)
+{
+  struct fixture f;
+  struct told told = {UINT64_MAX, 0};
+  uint64_t cell;
+  start(&f, "x", 0);
+  cell = (uint64_t)(bed_mem(&f.bed, DATA) - f.bed.ram.mem);
+  f.bed.ram.written = written;
+  f.bed.ram.written_arg = &told;
+  memset(f.bed.ram.flags, 0, f.bed.ram.size >> 12);
+  f.bed.ram.flags[(cell >> 12) + 1] = RAM_CODE;
+  f.bed.ram.flags[(cell >> 12) + 2] = RAM_MONITOR;
+  assert_int_equal(request(&f, 1, 0, 16384, false), 0);
+  assert_int_equal(told.to, 0);
+  assert_int_equal(f.bed.ram.flags[cell >> 12], 0);
+  assert_int_equal(request(&f, 0, 0, 16384, true), 0);
+  assert_int_equal(told.from, cell + 4096);
+  assert_int_equal(told.to, cell + 3 * 4096);
+  for (unsigned i = 0; i < 4; i++)
+    assert_int_equal(f.bed.ram.flags[(cell >> 12) + i] & RAM_DIRTY, RAM_DIRTY);
+  assert_int_equal(f.bed.ram.flags[(cell >> 12) + 4], 0);
+  stop(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -547,6 +689,11 @@ int main(void)
       cmocka_unit_test(the_configuration_window_reaches_the_registers),
       cmocka_unit_test(the_same_seed_gives_the_same_bytes),
       cmocka_unit_test(random_registers_and_rings_do_no_harm),
+      cmocka_unit_test(buffers_may_be_as_small_as_a_byte),
+      cmocka_unit_test(data_for_no_memory_is_an_error_and_nothing_follows_it),
+      cmocka_unit_test(data_may_land_on_the_rings),
+      cmocka_unit_test(an_image_that_is_cut_short_gives_an_error),
+      cmocka_unit_test(watchers_of_memory_are_told_of_what_is_read_into_it),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return bed_run_both_ways(tests);
 }
