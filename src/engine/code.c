@@ -226,6 +226,8 @@ static void written_page(struct code *k, size_t page, unsigned from, unsigned to
     unsigned first = b->ram & 0xfff, last = first + b->bytes - 1;
     if (first <= to && last >= from) {
       b->dead = true;
+      if (k->jit)
+        jit_kill(k->jit, b);
       unhash(k, b);
       *p = b->page;
       k->dropped++;

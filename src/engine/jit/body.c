@@ -20,7 +20,7 @@ static unsigned bytes_of(const ZydisDecodedOperand *o)
 static void role(const struct jit_op *n, const ZydisDecodedOperand *o, int *reg, bool *read, bool *write)
 {
   *reg = jit_guest_reg(o);
-  *write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+  *write = jit_writes(o);
   *read = (o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) || (*write && o->size < 32) ||
           n->zi.meta.category == ZYDIS_CATEGORY_CMOV;
 }
@@ -80,15 +80,16 @@ static void plain(struct run *r, const struct jit_op *n)
     run_wrote(r, (unsigned)f.rm);
     return;
   }
+  struct place at = {0};
   if (m)
-    run_operand(r, n, bytes_of(m), m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
+    at = run_access(r, n, JIT_OPERAND);
   // Those that are read come first: one that is only written may be the same.
   if (f.reg >= 0 && f.reg_read)
     run_get(r, (unsigned)f.reg);
   if (f.rm >= 0 && f.rm_read)
     run_get(r, (unsigned)f.rm);
   unsigned reg = f.reg >= 0 ? run_def(r, (unsigned)f.reg) : f.ext;
-  unsigned rm = m ? (unsigned)H_RCX : run_def(r, (unsigned)f.rm);
+  unsigned rm = m ? at.base : run_def(r, (unsigned)f.rm);
   if (cl)
     as_mov(a, H_RCX, run_get(r, RCX));
   if (n->reads || (n->keep && (cl || inc)))
@@ -102,7 +103,10 @@ static void plain(struct run *r, const struct jit_op *n)
     as_8(a, 0x66);
   as_rex(a, size == 8, f.reg >= 0 ? reg : 0, H_NONE, rm, byte);
   as_opcode(a, f.opcode);
-  as_8(a, (m ? 0 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+  if (m)
+    as_memory(a, reg, at.base, H_NONE, 0, at.disp);
+  else
+    as_8(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
   constants(a, n);
   if (f.reg >= 0 && f.reg_write)
     run_wrote(r, (unsigned)f.reg);
@@ -166,10 +170,10 @@ static void xchg(struct run *r, const struct jit_op *n)
   bool w = n->zo[0].size == 64;
   unsigned g = (unsigned)jit_guest_reg(&n->zo[n->zo[0].type == ZYDIS_OPERAND_TYPE_MEMORY]);
   if (m) {
-    run_operand(r, n, bytes_of(m), true);
+    struct place at = run_access(r, n, JIT_OPERAND);
     unsigned h = run_get(r, g);
-    as_rm(a, w, 0x8b, H_RAX, H_RCX, 0);
-    as_rm(a, w, 0x89, h, H_RCX, 0);
+    as_rm(a, w, 0x8b, H_RAX, at.base, at.disp);
+    as_rm(a, w, 0x89, h, at.base, at.disp);
     as_mov(a, h, H_RAX);
     run_wrote(r, g);
     return;
@@ -186,19 +190,18 @@ static void push(struct run *r, const struct jit_op *n)
 {
   struct as *a = &r->as;
   const ZydisDecodedOperand *o = &n->zo[0];
-  if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-    run_operand(r, n, 8, false);
-    as_load(a, H_RSI, H_RCX, 0);
+  bool memory = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+  if (memory) {
+    struct place from = run_access(r, n, JIT_OPERAND);
+    as_load(a, H_RSI, from.base, from.disp);
   }
+  struct place to = run_access(r, n, JIT_STACK);
   unsigned sp = run_get(r, RSP);
-  run_address(r, n, sp, -8, 8, true);
-  if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
-    as_store(a, run_get(r, n->op->reg / 8), H_RCX, 0);
-  else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
-    as_store(a, H_RSI, H_RCX, 0);
-  else {
-    as_rm(a, true, 0xc7, 0, H_RCX, 0);
+  if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    as_rm(a, true, 0xc7, 0, to.base, to.disp);
     as_32(a, (uint32_t)n->op->imm);
+  } else {
+    as_store(a, memory ? (unsigned)H_RSI : run_get(r, n->op->reg / 8), to.base, to.disp);
   }
   as_lea(a, true, sp, sp, H_NONE, 0, -8);
   run_wrote(r, RSP);
@@ -208,28 +211,28 @@ static void push(struct run *r, const struct jit_op *n)
 static void pop(struct run *r, const struct jit_op *n)
 {
   struct as *a = &r->as;
+  struct place from = run_access(r, n, JIT_STACK);
   unsigned sp = run_get(r, RSP);
-  run_address(r, n, sp, 0, 8, false);
   as_lea(a, true, sp, sp, H_NONE, 0, 8);
   run_wrote(r, RSP);
-  as_load(a, run_def(r, n->op->reg / 8), H_RCX, 0);
+  as_load(a, run_def(r, n->op->reg / 8), from.base, from.disp);
   run_wrote(r, n->op->reg / 8);
 }
 
 static void leave(struct run *r, const struct jit_op *n)
 {
   struct as *a = &r->as;
+  struct place from = run_access(r, n, JIT_STACK);
   unsigned bp = run_get(r, RBP);
-  run_address(r, n, bp, 0, 8, false);
   as_lea(a, true, run_def(r, RSP), bp, H_NONE, 0, 8);
   run_wrote(r, RSP);
-  as_load(a, bp, H_RCX, 0);
+  as_load(a, bp, from.base, from.disp);
   run_wrote(r, RBP);
 }
 
 void run_op(struct run *r, const struct jit_op *n)
 {
-  r->pinned = 0;
+  run_next(r);
   switch (n->kind) {
   case JIT_PLAIN:
     plain(r, n);

@@ -195,22 +195,35 @@ void jit_classify(struct jit_op *n)
   }
 }
 
+bool jit_writes(const ZydisDecodedOperand *o)
+{
+  return o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+}
+
 // A run may be left before this op, which must then find all flags in struct cpu.
 static bool may_leave(const struct jit_op *n)
 {
-  return n->kind == JIT_HANDLER || n->kind >= JIT_PUSH ||
-         (n->kind != JIT_LEA && n->kind != JIT_NOTHING && jit_memory(n));
+  if (n->kind == JIT_HANDLER || n->kind >= JIT_JMP)
+    return true;
+  for (unsigned i = 0; i < JIT_ACCESSES; i++)
+    if (n->access[i].size && (n->access[i].group < 0 || n->access[i].first))
+      return true;
+  return false;
 }
 
-void jit_liveness(struct jit_op *ops, unsigned count)
+bool jit_liveness(struct jit_op *ops, unsigned count)
 {
   unsigned live = JIT_ALL;
+  bool same = true;
   while (count--) {
     struct jit_op *n = &ops[count];
     n->keep = (n->writes & live) != 0;
     bool rotates = n->zi.mnemonic == ZYDIS_MNEMONIC_ROL || n->zi.mnemonic == ZYDIS_MNEMONIC_ROR;
-    if (n->kind == JIT_PLAIN && rotates && n->keep)
+    if (n->kind == JIT_PLAIN && rotates && n->keep) {
       n->kind = JIT_HANDLER;
+      same = false;
+    }
     live = may_leave(n) ? JIT_ALL : (live & ~n->kills) | n->reads;
   }
+  return same;
 }

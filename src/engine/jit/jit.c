@@ -13,7 +13,8 @@
 
 struct jit {
   uint8_t *rw, *rx; // one memory, mapped twice: nothing is writable and executable at one address
-  size_t used;
+  size_t used, first; // first: behind the stubs
+  struct stubs stubs;
   bool full;
   unsigned hot;
   const struct decoder *decoder;
@@ -22,8 +23,19 @@ struct jit {
   // The block that is being translated.
   struct run run;
   struct jit_op ops[BLOCK_MAX];
+  struct jit_group groups[JIT_GROUPS];
   op_fn *fns[BLOCK_MAX + 1]; // handlers of runs, or NULL
 };
+
+static int64_t to_rx(const struct jit *j)
+{
+  return (int64_t)((uintptr_t)j->rx - (uintptr_t)j->rw);
+}
+
+static size_t align(size_t n)
+{
+  return (n + 15) & ~(size_t)15;
+}
 
 struct jit *jit_new(const struct decoder *d, struct ram *ram, unsigned hot, struct err *e)
 {
@@ -50,6 +62,9 @@ struct jit *jit_new(const struct decoder *d, struct ram *ram, unsigned hot, stru
     jit_free(j);
     return NULL;
   }
+  struct as a = {j->rw};
+  run_stubs(&a, to_rx(j), &j->stubs);
+  j->used = j->first = align((size_t)(a.p - j->rw));
   return j;
 }
 
@@ -72,7 +87,7 @@ bool jit_full(const struct jit *j)
 void jit_reset(struct jit *j)
 {
   unsigned a, b, c, d;
-  j->used = 0;
+  j->used = j->first;
   j->full = false;
   __cpuid(0, a, b, c, d); // code that is written at another address than it runs at needs a serializing instruction
   (void)a, (void)b, (void)c, (void)d;
@@ -101,44 +116,47 @@ static void decode_again(struct jit *j, const struct block *b)
       n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX;
     jit_classify(n);
   }
-  jit_liveness(j->ops, b->count);
+  do
+    jit_group(j->ops, b->count, j->groups);
+  while (!jit_liveness(j->ops, b->count));
 }
 
-static uint8_t *where(struct jit *j)
+static void *runs_at(struct jit *j, const uint8_t *rw)
 {
-  return j->rw + j->used;
-}
-
-static op_fn *callable(struct jit *j, const uint8_t *rw)
-{
-  return (op_fn *)(uintptr_t)(j->rx + (rw - j->rw));
+  return (void *)(uintptr_t)(rw + to_rx(j));
 }
 
 // One run from op `i` on; returns the op behind it.
-static unsigned run_from(struct jit *j, const struct block *b, unsigned i)
+static unsigned run_from(struct jit *j, struct block *b, unsigned i)
 {
   struct run *r = &j->run;
-  r->as.p = where(j);
+  r->as.p = j->rw + j->used;
+  r->to_rx = to_rx(j);
+  r->stubs = &j->stubs;
   r->block = b;
-  r->entry = i == 0 ? r->as.p : NULL;
+  r->groups = j->groups;
   run_begin(r);
-  j->fns[i] = callable(j, r->as.p);
+  if (i == 0) {
+    run_entry(r);
+    b->native = r->entry;
+  }
+  j->fns[i] = (op_fn *)runs_at(j, r->as.p);
   for (; i < b->count && j->ops[i].kind != JIT_HANDLER; i++) {
+    j->stats.native++;
     if (j->ops[i].kind >= JIT_JMP) {
       run_jump(r, &j->ops[i]);
       i++;
       goto done;
     }
     run_op(r, &j->ops[i]);
-    j->stats.native++;
   }
   if (i < b->count)
-    run_handler(r, &j->ops[i]);
+    run_handler(r, &j->ops[i++]);
   else
     run_end(r, &b->ops[b->count]);
 done:
   run_exits(r);
-  j->used = (size_t)(r->as.p - j->rw + 15) & ~(size_t)15;
+  j->used = align((size_t)(r->as.p - j->rw));
   return i;
 }
 
@@ -152,7 +170,7 @@ static void translate(struct jit *j, struct block *b)
   decode_again(j, b);
   memset(j->fns, 0, sizeof j->fns);
   for (unsigned i = 0; i < b->count;) {
-    if (j->ops[i].kind == JIT_HANDLER)
+    if (i && j->ops[i].kind == JIT_HANDLER)
       i++;
     else
       i = run_from(j, b, i);
@@ -164,6 +182,23 @@ static void translate(struct jit *j, struct block *b)
   j->stats.blocks++;
   j->stats.ops += b->count;
   j->stats.bytes += j->used - before;
+}
+
+void jit_link(struct cpu *c, struct block *b, uint8_t *jump)
+{
+  struct jit *j = ((struct engine *)c->engine)->code.jit;
+  if (b->native != j->stubs.enter) {
+    uint32_t by = (uint32_t)((uintptr_t)b->native - (uintptr_t)(jump + to_rx(j)));
+    memcpy(jump - 4, &by, 4);
+  }
+  return enter_block(c, b, c->r[REG_IP]);
+}
+
+void jit_kill(struct jit *j, struct block *b)
+{
+  if (b->native != j->stubs.enter)
+    run_close((uint8_t *)(uintptr_t)b->native - to_rx(j), to_rx(j), &j->stubs);
+  b->native = j->stubs.enter;
 }
 
 // ---- heat ----
@@ -182,6 +217,7 @@ static void warm(struct cpu *c, const struct op *op)
 
 void jit_watch(struct jit *j, struct block *b)
 {
+  b->native = j->stubs.enter;
   if ((b->mode & (MODE_CS64 | MODE_STEP | MODE_LMSLE)) != MODE_CS64 || b->ram == RAM_NONE)
     return;
   b->first = b->ops[0].fn;

@@ -28,6 +28,10 @@ struct jit *jit_new(const struct decoder *d, struct ram *ram, unsigned hot, stru
 void jit_free(struct jit *j);
 // Called with each new block: counts its entries from now on, if it is of a kind that can be translated.
 void jit_watch(struct jit *j, struct block *b);
+// The block is dead: nobody comes in any more.
+void jit_kill(struct jit *j, struct block *b);
+// From host code, by a direct branch at whose end is `jump`: on into b, and next time without this.
+void jit_link(struct cpu *c, struct block *b, uint8_t *jump);
 // There was no room for a block. All blocks should be dropped and jit_reset be called.
 bool jit_full(const struct jit *j);
 void jit_reset(struct jit *j);

@@ -1,79 +1,45 @@
-// The ends of blocks: branches, and going on into the next block as cpu/insn/hot.h does it; see run.h.
+// The ends of blocks: branches, and the ways from block to block; see run.h.
+//
+// A block that is translated has an entry for other host code, which takes its instructions from the slice and makes it
+// the running one; cpu.r[REG_IP] is its address by then. A branch within the page is a jump, which leads to an exit of
+// its own until the block's link and the target's entry are there, and then to that entry (jit_link). Nobody knows who
+// jumps to a block, so when it dies its entry is overwritten with a jump to a look-up (run_close). All other branches
+// look into the jump cache.
+#include "engine/jit/jit.h"
 #include "engine/jit/run.h"
 
 #define AT_BLOCK(field) ((int32_t)offsetof(struct block, field))
 
-// Into the block in rsi, whose instructions are taken from the slice; what is left of that is in rdx when it does
-// not suffice.
-static uint8_t *spend(struct as *a)
+static void jmp_32(struct as *a, uint32_t by)
 {
-  as_rm(a, false, 0x0fb6, H_RCX, H_RSI, AT_BLOCK(count));
-  as_load(a, H_RDX, CPU, AT(left));
-  as_rr(a, true, 0x2b, H_RDX, H_RCX);
-  return as_jcc(a, CC_S);
+  as_8(a, 0xe9);
+  as_32(a, by);
 }
 
-static void enter(struct as *a)
+static void jmp_to(struct as *a, int64_t to_rx, const uint8_t *rx)
 {
-  as_store(a, H_RSI, CPU, AT(block));
-  as_ri(a, true, 0, H_RSI, AT_BLOCK(ops));
-  as_rm(a, false, 0xff, 4, H_RSI, 0); // jmp [rsi]: ops[0].fn
+  jmp_32(a, (uint32_t)(rx - (a->p + to_rx + 5)));
 }
 
-// The instruction pointer where the block starts + disp, in `reg`.
-static void ip_plus(struct as *a, unsigned reg, int64_t disp)
+static void ip_add(struct as *a, int64_t disp)
 {
-  as_load(a, reg, CPU, AT_REG(REG_IP));
-  if (disp)
-    as_lea(a, true, reg, reg, H_NONE, 0, (int32_t)disp);
-}
-
-static void leave_at(struct as *a)
-{
-  as_store(a, H_RAX, CPU, AT(ip));
-  as_ret(a);
-}
-
-// To the block's start + disp, through the block's own link.
-static void go_direct_to(struct run *r, int64_t disp, unsigned slot)
-{
-  struct as *a = &r->as;
-#if OP_CHAIN
-  if (disp == 0 && r->entry) { // a loop of one block
-    as_load(a, H_RDX, CPU, AT(left));
-    as_ri(a, true, 5, H_RDX, r->block->count);
-    run_exit(r, as_jcc(a, CC_S), EXIT_SPENT, NULL, slot, 0);
-    as_store(a, H_RDX, CPU, AT(left));
-    as_8(a, 0xe9);
-    as_32(a, (uint32_t)(r->entry - (a->p + 4)));
+  if (!disp)
     return;
-  }
-  as_load(a, H_RSI, CPU, AT(block));
-  as_load(a, H_RSI, H_RSI, AT_BLOCK(next) + (int32_t)(slot * sizeof(struct block *)));
-  as_rr(a, true, 0x85, H_RSI, H_RSI);
-  run_exit(r, as_jcc(a, CC_Z), EXIT_UNLINKED, NULL, slot, (int32_t)disp);
-  as_rm(a, false, 0x80, 7, H_RSI, AT_BLOCK(dead));
-  as_8(a, 0);
-  run_exit(r, as_jcc(a, CC_NZ), EXIT_UNLINKED, NULL, slot, (int32_t)disp);
-  run_exit(r, spend(a), EXIT_SPENT, NULL, slot, (int32_t)disp);
-  as_store(a, H_RDX, CPU, AT(left));
-  as_rex(a, true, 0, H_NONE, CPU, false); // add [ip], disp
+  as_rex(a, true, 0, H_NONE, CPU, false);
   as_8(a, 0x81);
   as_memory(a, 0, CPU, H_NONE, 0, AT_REG(REG_IP));
   as_32(a, (uint32_t)disp);
-  enter(a);
-#else
-  ip_plus(a, H_RAX, disp);
-  leave_at(a);
-#endif
 }
 
-// Looks for the block at the address in rax and puts it into rsi. What is not there, is dead, or has an address
-// that is not canonical is left to the op's handler: nothing has been changed yet. rcx stays.
-static void find(struct run *r, const struct jit_op *n)
+// Looks for the block at the address in rax and puts it into rsi; rcx and rax stay. Returns three jumps that are taken
+// when it is not there.
+struct misses {
+  uint8_t *from[3];
+};
+
+static struct misses look(struct as *a)
 {
-#if OP_CHAIN
-  struct as *a = &r->as;
+  struct misses m;
   _Static_assert(sizeof(struct jump) == 24, "8 times 3");
   as_mov(a, H_RDX, H_RAX);
   as_shift(a, true, 5, H_RDX, 12);
@@ -84,47 +50,138 @@ static void find(struct run *r, const struct jit_op *n)
   as_lea(a, true, H_RDX, H_RDX, H_RDX, 1, 0);
   as_lea(a, true, H_RSI, CPU, H_RDX, 3, AT(jumps));
   as_rm(a, true, 0x3b, H_RAX, H_RSI, offsetof(struct jump, ip));
-  run_exit(r, as_jcc(a, CC_NZ), EXIT_HANDLER, n, 0, 0);
+  m.from[0] = as_jcc(a, CC_NZ);
   as_load(a, H_RDX, H_RSI, offsetof(struct jump, key));
   as_rm(a, true, 0x3b, H_RDX, CPU, AT(jump_key));
-  run_exit(r, as_jcc(a, CC_NZ), EXIT_HANDLER, n, 0, 0);
+  m.from[1] = as_jcc(a, CC_NZ);
   as_load(a, H_RSI, H_RSI, offsetof(struct jump, block));
   as_rm(a, false, 0x80, 7, H_RSI, AT_BLOCK(dead));
   as_8(a, 0);
-  run_exit(r, as_jcc(a, CC_NZ), EXIT_HANDLER, n, 0, 0);
-#endif
+  m.from[2] = as_jcc(a, CC_NZ);
+  return m;
 }
 
-// To the address in rax, whose block find() has put into rsi.
-static void go_found(struct run *r)
+static void go_native(struct as *a)
+{
+  as_rm(a, false, 0xff, 4, H_RSI, AT_BLOCK(native)); // jmp [rsi + native]
+}
+
+// ---- stubs ----
+
+void run_stubs(struct as *a, int64_t to_rx, struct stubs *stubs)
+{
+  stubs->spent = a->p + to_rx;
+  as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+  as_store(a, H_RAX, CPU, AT(ip));
+  as_ret(a);
+
+  stubs->lookup = a->p + to_rx;
+  as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+  struct misses m = look(a);
+  go_native(a);
+  for (unsigned i = 0; i < 3; i++)
+    as_here(a, m.from[i]);
+  as_store(a, H_RAX, CPU, AT(ip));
+  as_ret(a);
+
+  stubs->enter = a->p + to_rx;
+  as_rm(a, false, 0x0fb6, H_RCX, H_RSI, AT_BLOCK(count));
+  as_load(a, H_RDX, CPU, AT(left));
+  as_rr(a, true, 0x2b, H_RDX, H_RCX);
+  uint8_t *spent = as_jcc(a, CC_S);
+  as_store(a, H_RDX, CPU, AT(left));
+  as_store(a, H_RSI, CPU, AT(block));
+  as_ri(a, true, 0, H_RSI, AT_BLOCK(ops));
+  as_rm(a, false, 0xff, 4, H_RSI, 0); // jmp [rsi]: ops[0].fn
+  as_here(a, spent);
+  jmp_to(a, to_rx, stubs->spent);
+}
+
+// sub or add [left], the block's instructions
+static void count(struct run *r, unsigned n)
 {
   struct as *a = &r->as;
-#if OP_CHAIN
-  run_exit(r, spend(a), EXIT_SPENT_AT, NULL, 0, 0);
-  as_store(a, H_RDX, CPU, AT(left));
-  as_store(a, H_RAX, CPU, AT_REG(REG_IP));
-  enter(a);
-#else
-  leave_at(a);
-#endif
+  as_rex(a, true, 0, H_NONE, CPU, false);
+  as_8(a, 0x83);
+  as_memory(a, n, CPU, H_NONE, 0, AT(left));
+  as_8(a, r->block->count);
 }
+
+void run_entry(struct run *r)
+{
+  struct as *a = &r->as;
+  r->entry = a->p + r->to_rx;
+  as_imm64(a, H_RSI, (uintptr_t)r->block); // this is where run_close writes: 5 bytes or more
+  count(r, 5);
+  run_exit(r, as_jcc(a, CC_S), EXIT_SPENT, NULL, 0);
+  as_store(a, H_RSI, CPU, AT(block));
+}
+
+void run_close(uint8_t *entry, int64_t to_rx, const struct stubs *stubs)
+{
+  struct as a = {entry};
+  jmp_to(&a, to_rx, stubs->lookup);
+}
+
+// ---- branches ----
 
 static int64_t behind(const struct jit_op *n)
 {
   return n->op->off + n->op->len;
 }
 
-static bool by_memory(const struct jit_op *n)
+// To the block's start + disp.
+static void go_direct_to(struct run *r, int64_t disp, unsigned slot)
 {
-  return n->zo[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+  struct as *a = &r->as;
+#if OP_CHAIN
+  int64_t in_page = (int64_t)(r->block->ram & 0xfff) + disp;
+  if (disp == 0) {
+    jmp_to(a, r->to_rx, r->entry);
+  } else if (in_page >= 0 && in_page <= 0xfff) {
+    ip_add(a, disp);
+    jmp_32(a, 0);
+    run_exit(r, a->p, EXIT_LINK, NULL, slot);
+  } else {
+    as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+    as_lea(a, true, H_RAX, H_RAX, H_NONE, 0, (int32_t)disp);
+    struct misses m = look(a);
+    for (unsigned i = 0; i < 3; i++)
+      run_exit(r, m.from[i], EXIT_UNLINKED, NULL, slot);
+    as_store(a, H_RAX, CPU, AT_REG(REG_IP));
+    go_native(a);
+  }
+#else
+  as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+  if (disp)
+    as_lea(a, true, H_RAX, H_RAX, H_NONE, 0, (int32_t)disp);
+  as_store(a, H_RAX, CPU, AT(ip));
+  as_ret(a);
+#endif
+}
+
+// Finds the block at the address in rax. What is not there, or has an address that is not canonical, is left to the
+// op's handler: nothing has been changed yet.
+static void find(struct run *r, const struct jit_op *n)
+{
+  struct misses m = look(&r->as);
+  for (unsigned i = 0; i < 3; i++)
+    run_exit(r, m.from[i], EXIT_HANDLER, n, 0);
+}
+
+// To the address in rax, whose block is in rsi.
+static void go_found(struct run *r)
+{
+  as_store(&r->as, H_RAX, CPU, AT_REG(REG_IP));
+  go_native(&r->as);
 }
 
 // The target of an indirect JMP or CALL, in rax.
 static void target(struct run *r, const struct jit_op *n)
 {
-  if (by_memory(n)) {
-    run_operand(r, n, 8, false);
-    as_load(&r->as, H_RAX, H_RCX, 0);
+  if (n->zo[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
+    struct place from = run_access(r, n, JIT_OPERAND);
+    as_load(&r->as, H_RAX, from.base, from.disp);
   } else {
     as_mov(&r->as, H_RAX, run_get(r, (unsigned)jit_guest_reg(&n->zo[0])));
   }
@@ -134,15 +191,13 @@ static void jmp(struct run *r, const struct jit_op *n)
 {
   if (n->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     go_direct_to(r, n->op->imm, 0);
-    return;
+  } else if (OP_CHAIN) {
+    target(r, n);
+    find(r, n);
+    go_found(r);
+  } else {
+    run_handler(r, n);
   }
-#if OP_CHAIN
-  target(r, n);
-  find(r, n);
-  go_found(r);
-#else
-  run_handler(r, n);
-#endif
 }
 
 static void jcc(struct run *r, const struct jit_op *n)
@@ -154,55 +209,55 @@ static void jcc(struct run *r, const struct jit_op *n)
   go_direct_to(r, n->op->imm, 0);
 }
 
+// The return address, in rax, on the stack.
+static void push_ip(struct run *r, const struct jit_op *n, struct place to)
+{
+  struct as *a = &r->as;
+  unsigned sp = run_get(r, RSP);
+  as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+  as_lea(a, true, H_RAX, H_RAX, H_NONE, 0, (int32_t)behind(n));
+  as_store(a, H_RAX, to.base, to.disp);
+  as_lea(a, true, sp, sp, H_NONE, 0, -8);
+  run_wrote(r, RSP);
+}
+
 static void call(struct run *r, const struct jit_op *n)
 {
   struct as *a = &r->as;
-  bool direct = n->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-#if !OP_CHAIN
-  if (!direct) {
-    run_handler(r, n);
-    return;
-  }
-#endif
-  if (!direct) {
+  if (n->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    push_ip(r, n, run_access(r, n, JIT_STACK));
+    go_direct_to(r, n->op->imm, 0);
+  } else if (OP_CHAIN) {
     target(r, n);
     find(r, n);
-    as_mov(a, H_R11, H_RAX); // the next lines change rax and rdx
-  }
-  r->pinned = 0;
-  unsigned sp = run_get(r, RSP);
-  run_address(r, n, sp, -8, 8, true);
-  ip_plus(a, H_RAX, behind(n));
-  as_store(a, H_RAX, H_RCX, 0);
-  as_lea(a, true, sp, sp, H_NONE, 0, -8);
-  run_wrote(r, RSP);
-  if (direct) {
-    go_direct_to(r, n->op->imm, 0);
-  } else {
+    as_mov(a, H_R11, H_RAX); // the next line changes rax
+    push_ip(r, n, run_access(r, n, JIT_STACK));
     as_mov(a, H_RAX, H_R11);
     go_found(r);
+  } else {
+    run_handler(r, n);
   }
 }
 
 static void ret(struct run *r, const struct jit_op *n)
 {
-#if OP_CHAIN
   struct as *a = &r->as;
-  unsigned sp = run_get(r, RSP);
-  run_address(r, n, sp, 0, 8, false);
-  as_load(a, H_RAX, H_RCX, 0);
+  if (!OP_CHAIN) {
+    run_handler(r, n);
+    return;
+  }
+  struct place from = run_access(r, n, JIT_STACK);
+  as_load(a, H_RAX, from.base, from.disp);
   find(r, n);
+  unsigned sp = run_get(r, RSP);
   as_lea(a, true, sp, sp, H_NONE, 0, 8 + (uint16_t)n->op->imm);
   run_wrote(r, RSP);
   go_found(r);
-#else
-  run_handler(r, n);
-#endif
 }
 
 void run_jump(struct run *r, const struct jit_op *n)
 {
-  r->pinned = 0;
+  run_next(r);
   switch (n->kind) {
   case JIT_JMP:
     jmp(r, n);
@@ -232,32 +287,62 @@ void run_handler(struct run *r, const struct jit_op *n)
   as_jmp_reg(a, H_RAX);
 }
 
+// ---- exits ----
+
+static void unlinked(struct as *a, unsigned slot)
+{
+  as_mov(a, H_RSI, H_RAX);
+  as_imm64(a, H_RDX, slot);
+  as_imm64(a, H_RAX, (uintptr_t)go_unlinked);
+  as_jmp_reg(a, H_RAX);
+}
+
+// Through the block's own link; jit_link makes the jump at `from` lead to the target from now on if it can.
+static void link(struct run *r, uint8_t *from, unsigned slot)
+{
+  struct as *a = &r->as;
+  as_imm64(a, H_RSI, (uintptr_t)&r->block->next[slot]);
+  as_load(a, H_RSI, H_RSI, 0);
+  as_rr(a, true, 0x85, H_RSI, H_RSI);
+  uint8_t *none = as_jcc(a, CC_Z);
+  as_rm(a, false, 0x80, 7, H_RSI, AT_BLOCK(dead));
+  as_8(a, 0);
+  uint8_t *dead = as_jcc(a, CC_NZ);
+  as_imm64(a, H_RDX, (uintptr_t)from);
+  as_imm64(a, H_RAX, (uintptr_t)jit_link);
+  as_jmp_reg(a, H_RAX);
+  as_here(a, none);
+  as_here(a, dead);
+  as_load(a, H_RAX, CPU, AT_REG(REG_IP));
+  unlinked(a, slot);
+}
+
+static bool same(const struct run_exit *x, const struct run_exit *y)
+{
+  return x->kind == y->kind && x->op == y->op && x->slot == y->slot && x->kind != EXIT_LINK;
+}
+
 void run_exits(struct run *r)
 {
   struct as *a = &r->as;
   for (unsigned i = 0; i < r->exit_count; i++) {
     const struct run_exit *x = &r->exits[i];
     as_here(a, x->from);
-    // Those that follow and go the same way share it.
-    while (i + 1 < r->exit_count && r->exits[i + 1].kind == x->kind && r->exits[i + 1].op == x->op &&
-           r->exits[i + 1].disp == x->disp && r->exits[i + 1].slot == x->slot)
+    while (i + 1 < r->exit_count && same(x, &r->exits[i + 1])) // they go the same way
       as_here(a, r->exits[++i].from);
     switch (x->kind) {
     case EXIT_HANDLER:
       run_handler(r, x->op);
       break;
+    case EXIT_LINK:
+      link(r, x->from, x->slot);
+      break;
     case EXIT_UNLINKED:
-      ip_plus(a, H_RSI, x->disp);
-      as_imm64(a, H_RDX, x->slot);
-      as_imm64(a, H_RAX, (uintptr_t)go_unlinked);
-      as_jmp_reg(a, H_RAX);
+      unlinked(a, x->slot);
       break;
     case EXIT_SPENT:
-      ip_plus(a, H_RAX, x->disp);
-      leave_at(a);
-      break;
-    case EXIT_SPENT_AT:
-      leave_at(a);
+      count(r, 0);
+      jmp_to(a, r->to_rx, r->stubs->spent);
       break;
     }
   }

@@ -4,7 +4,7 @@
 
 _Static_assert(sizeof(struct tlbe) == 32 && TLB_BITS == 12, "the index of an entry comes from bits 23:12");
 
-// The linear address is in rcx.
+// The linear address is in rcx; makes it the host's.
 static void check(struct run *r, const struct jit_op *n, unsigned size, bool write)
 {
   struct as *a = &r->as;
@@ -16,18 +16,13 @@ static void check(struct run *r, const struct jit_op *n, unsigned size, bool wri
   as_lea(a, true, H_RAX, H_RCX, H_NONE, 0, (int32_t)size - 1);
   as_ri(a, true, 4, H_RAX, -4096);
   as_rm(a, true, 0x3b, H_RAX, H_RDX, tag);
-  run_exit(r, as_jcc(a, CC_NZ), EXIT_HANDLER, n, 0, 0);
+  run_exit(r, as_jcc(a, CC_NZ), EXIT_HANDLER, n, 0);
   as_rm(a, true, 0x03, H_RCX, H_RDX, offsetof(struct tlbe, add));
   r->flags = false;
 }
 
-void run_address(struct run *r, const struct jit_op *n, unsigned la, int32_t disp, unsigned size, bool write)
-{
-  as_lea(&r->as, true, H_RCX, la, H_NONE, 0, disp);
-  check(r, n, size, write);
-}
-
-void run_operand(struct run *r, const struct jit_op *n, unsigned size, bool write)
+// The linear address of the operand, in rcx.
+static void operand(struct run *r, const struct jit_op *n)
 {
   const struct op *op = n->op;
   unsigned base = op->base == REG_ZERO * 8 ? H_NONE : run_get(r, op->base / 8);
@@ -35,6 +30,30 @@ void run_operand(struct run *r, const struct jit_op *n, unsigned size, bool writ
   as_lea(&r->as, true, H_RCX, base, index, op->shift, op->disp);
   r->pinned = 0;
   if (op->ea == EA_SEG64)
-    as_rm(&r->as, true, 0x03, H_RCX, CPU, AT(seg) + op->seg * (int32_t)sizeof(struct seg) + (int32_t)offsetof(struct seg, base));
-  check(r, n, size, write);
+    as_rm(&r->as, true, 0x03, H_RCX, CPU,
+          AT(seg) + op->seg * (int32_t)sizeof(struct seg) + (int32_t)offsetof(struct seg, base));
+}
+
+struct place run_access(struct run *r, const struct jit_op *n, unsigned which)
+{
+  const struct jit_access *x = &n->access[which];
+  if (x->group < 0) {
+    if (which == JIT_OPERAND)
+      operand(r, n);
+    else
+      as_lea(&r->as, true, H_RCX, run_get(r, (unsigned)x->base), H_NONE, 0, x->disp);
+    check(r, n, x->size, x->write);
+    return (struct place){H_RCX, 0};
+  }
+  const struct jit_group *g = &r->groups[x->group];
+  if (x->first) {
+    as_lea(&r->as, true, H_RCX, run_get(r, (unsigned)x->base), H_NONE, 0, x->disp - (x->offset - g->low));
+    check(r, n, (unsigned)(g->high - g->low), g->write);
+    unsigned h = run_claim(r);
+    as_mov(&r->as, h, H_RCX);
+    r->of_group[x->group] = (uint8_t)h;
+  }
+  if (x->last)
+    r->freed |= (uint16_t)(1u << r->of_group[x->group]);
+  return (struct place){r->of_group[x->group], x->offset - g->low};
 }

@@ -15,32 +15,51 @@ void run_begin(struct run *r)
   memset(r->host, -1, sizeof r->host);
   memset(r->guest, -1, sizeof r->guest);
   r->flags = false;
-  r->pinned = 0;
+  r->pinned = r->held = r->freed = 0;
   r->turn = 0;
 }
 
-// A host register for a guest register that has none: a free one, or one whose guest register is not needed now.
-static unsigned take(struct run *r, unsigned guest)
+// A free host register, or one whose guest register is not needed now.
+static unsigned take(struct run *r)
 {
-  unsigned h = H_NONE;
+  unsigned busy = r->pinned | r->held, h = H_NONE;
   for (unsigned i = 0; i < POOL && h == H_NONE; i++)
-    if (r->guest[pool[i]] < 0 && !(r->pinned >> pool[i] & 1))
+    if (r->guest[pool[i]] < 0 && !(busy >> pool[i] & 1))
       h = pool[i];
   while (h == H_NONE) {
     unsigned candidate = pool[r->turn++ % POOL];
-    if (!(r->pinned >> candidate & 1))
+    if (!(busy >> candidate & 1))
       h = candidate;
   }
   if (r->guest[h] >= 0)
     r->host[r->guest[h]] = -1;
-  r->guest[h] = (int8_t)guest;
-  r->host[guest] = (int8_t)h;
+  r->guest[h] = -1;
+  return h;
+}
+
+void run_next(struct run *r)
+{
+  r->held &= (uint16_t)~r->freed;
+  r->pinned = r->freed = 0;
+}
+
+unsigned run_claim(struct run *r)
+{
+  unsigned h = take(r);
+  r->held |= (uint16_t)(1u << h);
   return h;
 }
 
 unsigned run_def(struct run *r, unsigned guest)
 {
-  unsigned h = r->host[guest] >= 0 ? (unsigned)r->host[guest] : take(r, guest);
+  unsigned h;
+  if (r->host[guest] >= 0) {
+    h = (unsigned)r->host[guest];
+  } else {
+    h = take(r);
+    r->guest[h] = (int8_t)guest;
+    r->host[guest] = (int8_t)h;
+  }
   r->pinned |= (uint16_t)(1u << h);
   return h;
 }
@@ -85,7 +104,7 @@ void run_flags_out(struct run *r)
   as_rm(&r->as, false, 0x89, H_RAX, CPU, AT(fl));
 }
 
-void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot, int32_t disp)
+void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot)
 {
-  r->exits[r->exit_count++] = (struct run_exit){.kind = kind, .from = from, .op = op, .slot = slot, .disp = disp};
+  r->exits[r->exit_count++] = (struct run_exit){.kind = kind, .from = from, .op = op, .slot = slot};
 }

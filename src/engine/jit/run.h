@@ -19,32 +19,50 @@
 // Why a run is left off its straight way.
 enum exit_kind {
   EXIT_HANDLER,  // on with the handler of `op`
-  EXIT_UNLINKED, // the block has no link yet: go_unlinked
-  EXIT_SPENT,    // the slice ends: c->ip = start + disp
-  EXIT_SPENT_AT, // c->ip = rax
+  EXIT_LINK,     // the block has no link yet, or none that was made a jump; cpu.r[REG_IP] is the target's
+  EXIT_UNLINKED, // the address in rax is not in the jump cache: go_unlinked
+  EXIT_SPENT,    // the slice ended before this block, which was taken from it already
 };
 
 struct run_exit {
   enum exit_kind kind;
   uint8_t *from; // the jump's end
   const struct jit_op *op;
-  int32_t disp;
   unsigned slot;
 };
 
 enum { EXITS_MOST = 4 * BLOCK_MAX + 8 };
 
+// What all runs share.
+struct stubs {
+  const uint8_t *enter;  // into the block in rsi, whatever it is, at cpu.r[REG_IP]
+  const uint8_t *lookup; // into the block at cpu.r[REG_IP], by the jump cache
+  const uint8_t *spent;  // the slice ends at cpu.r[REG_IP]
+};
+
 struct run {
   struct as as;
+  int64_t to_rx; // from where code is written to where it runs
+  const struct stubs *stubs;
   const struct block *block;
-  const uint8_t *entry; // where the block's first run begins, or NULL: this is not the first
+  const struct jit_group *groups;
+  const uint8_t *entry; // where the block begins, counted and all
   bool flags;           // the host's flags are the guest's
   uint16_t pinned;      // host registers that this op needs
+  uint16_t held;        // those that hold the address of a group,
+  uint16_t freed;       // and among them those that do not from the next op on
   int8_t host[REG_COUNT];
   int8_t guest[16];
+  uint8_t of_group[JIT_GROUPS];
   unsigned turn;
   struct run_exit exits[EXITS_MOST];
   unsigned exit_count;
+};
+
+// A byte of the guest's memory: [host register + disp].
+struct place {
+  unsigned base;
+  int32_t disp;
 };
 
 // regs.c
@@ -55,12 +73,13 @@ void run_wrote(struct run *r, unsigned guest);   // its host register was
 void run_set(struct run *r, unsigned guest, unsigned host); // guest register = host register
 void run_flags_in(struct run *r);                // the host's flags become the guest's; changes rax
 void run_flags_out(struct run *r);               // the reverse; changes rax
-void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot, int32_t disp);
+unsigned run_claim(struct run *r);               // a host register for a group
+void run_next(struct run *r);                    // another op begins
+void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot);
 
-// memory.c: rcx = the host address of the memory operand, or of `size` bytes at host register `la` + disp; leaves to
-// the op's handler if that cannot be accessed fast. Changes rax, rdx and flags.
-void run_operand(struct run *r, const struct jit_op *n, unsigned size, bool write);
-void run_address(struct run *r, const struct jit_op *n, unsigned la, int32_t disp, unsigned size, bool write);
+// memory.c: where the op's operand or its place on the stack is. Leaves to the op's handler if that cannot be accessed
+// fast. Changes rax, rcx, rdx and flags unless it shares the check of an access before.
+struct place run_access(struct run *r, const struct jit_op *n, unsigned which);
 
 // body.c: an op that does not end the block.
 void run_op(struct run *r, const struct jit_op *n);
@@ -69,5 +88,9 @@ void run_jump(struct run *r, const struct jit_op *n);
 void run_end(struct run *r, const struct op *terminator);
 void run_handler(struct run *r, const struct jit_op *n); // on with an op's handler
 void run_exits(struct run *r);                           // what run_exit left to be written
+void run_entry(struct run *r);                           // the way into a block from other host code
+void run_stubs(struct as *as, int64_t to_rx, struct stubs *stubs);
+// Makes the block's entry lead to lookup: nobody is to come in any more.
+void run_close(uint8_t *entry, int64_t to_rx, const struct stubs *stubs);
 
 #endif
