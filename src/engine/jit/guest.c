@@ -73,9 +73,11 @@ static void stack(struct jit_op *n, enum jit_kind kind)
     n->kind = kind;
 }
 
+// A target may be further from the block's start than a displacement of 32 bits goes.
 static void branch(struct jit_op *n, enum jit_kind kind)
 {
-  if (n->zi.operand_width == 64 && !(n->op->flags & OPF_FAR))
+  bool near = n->zo[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || n->op->imm == (int32_t)n->op->imm;
+  if (n->zi.operand_width == 64 && !(n->op->flags & OPF_FAR) && near)
     n->kind = kind;
 }
 
