@@ -232,7 +232,7 @@ static void leave(struct run *r, const struct jit_op *n)
 
 void run_op(struct run *r, const struct jit_op *n)
 {
-  run_next(r);
+  run_next(r, n);
   switch (n->kind) {
   case JIT_PLAIN:
     plain(r, n);

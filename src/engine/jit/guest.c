@@ -213,9 +213,25 @@ static bool may_leave(const struct jit_op *n)
   return false;
 }
 
+uint32_t jit_written(const struct jit_op *n)
+{
+  uint32_t mask = 0;
+  if (n->kind >= JIT_PUSH && n->kind != JIT_JMP && n->kind != JIT_JCC)
+    mask |= 1u << RSP;
+  if (n->kind == JIT_LEAVE)
+    mask |= 1u << RBP;
+  if (n->kind == JIT_WIDE)
+    mask |= 1u << (n->zi.mnemonic == ZYDIS_MNEMONIC_CWDE || n->zi.mnemonic == ZYDIS_MNEMONIC_CDQE ? RAX : RDX);
+  for (unsigned i = 0; i < n->zi.operand_count_visible && n->kind != JIT_NOTHING && n->kind != JIT_WIDE; i++)
+    if (n->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && jit_writes(&n->zo[i]))
+      mask |= 1u << jit_guest_reg(&n->zo[i]);
+  return mask;
+}
+
 bool jit_liveness(struct jit_op *ops, unsigned count)
 {
   unsigned live = JIT_ALL;
+  uint32_t later = 0; // registers that are written before the run may be left
   bool same = true;
   while (count--) {
     struct jit_op *n = &ops[count];
@@ -225,7 +241,14 @@ bool jit_liveness(struct jit_op *ops, unsigned count)
       n->kind = JIT_HANDLER;
       same = false;
     }
-    live = may_leave(n) ? JIT_ALL : (live & ~n->kills) | n->reads;
+    n->unseen = later;
+    if (may_leave(n)) {
+      live = JIT_ALL;
+      later = 0;
+    } else {
+      live = (live & ~n->kills) | n->reads;
+      later |= jit_written(n);
+    }
   }
   return same;
 }

@@ -50,6 +50,7 @@ struct jit_op {
   uint8_t writes; // flags that it changes, or may change
   uint8_t kills;  // flags that it overwrites in any case
   bool keep;      // its flags are seen by somebody: they go to struct cpu
+  uint32_t unseen; // registers whose value from this op nobody sees: they are written again before the run may be left
   struct jit_access access[JIT_ACCESSES];
 };
 
@@ -64,7 +65,7 @@ enum { JIT_GROUPS = BLOCK_MAX };
 void jit_classify(struct jit_op *n);
 // groups.c: sets access of all ops that are translated.
 void jit_group(struct jit_op *ops, unsigned count, struct jit_group *groups);
-// From the last op to the first: sets keep, and gives back to their handlers those that cannot do it. False: there
+// From the last op to the first: sets keep and unseen, and gives back to their handlers those that cannot do it. False: there
 // were such, and what was made of the ops before has to be made again.
 bool jit_liveness(struct jit_op *ops, unsigned count);
 
@@ -74,5 +75,7 @@ int jit_guest_reg(const ZydisDecodedOperand *o);
 const ZydisDecodedOperand *jit_memory(const struct jit_op *n);
 // A register operand is written.
 bool jit_writes(const ZydisDecodedOperand *o);
+// The registers that an op writes, as a mask.
+uint32_t jit_written(const struct jit_op *n);
 
 #endif

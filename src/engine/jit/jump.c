@@ -257,7 +257,7 @@ static void ret(struct run *r, const struct jit_op *n)
 
 void run_jump(struct run *r, const struct jit_op *n)
 {
-  run_next(r);
+  run_next(r, n);
   switch (n->kind) {
   case JIT_JMP:
     jmp(r, n);

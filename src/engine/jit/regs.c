@@ -16,6 +16,7 @@ void run_begin(struct run *r)
   memset(r->guest, -1, sizeof r->guest);
   r->flags = false;
   r->pinned = r->held = r->freed = 0;
+  r->unseen = r->unstored = 0;
   r->turn = 0;
 }
 
@@ -31,14 +32,20 @@ static unsigned take(struct run *r)
     if (!(busy >> candidate & 1))
       h = candidate;
   }
-  if (r->guest[h] >= 0)
-    r->host[r->guest[h]] = -1;
+  if (r->guest[h] >= 0) {
+    unsigned g = (unsigned)r->guest[h];
+    if (r->unstored >> g & 1)
+      as_store(&r->as, h, CPU, AT_REG(g));
+    r->unstored &= ~(1u << g);
+    r->host[g] = -1;
+  }
   r->guest[h] = -1;
   return h;
 }
 
-void run_next(struct run *r)
+void run_next(struct run *r, const struct jit_op *n)
 {
+  r->unseen = n->unseen;
   r->held &= (uint16_t)~r->freed;
   r->pinned = r->freed = 0;
 }
@@ -75,13 +82,12 @@ unsigned run_get(struct run *r, unsigned guest)
 
 void run_wrote(struct run *r, unsigned guest)
 {
+  if (r->unseen >> guest & 1) {
+    r->unstored |= 1u << guest;
+    return;
+  }
+  r->unstored &= ~(1u << guest);
   as_store(&r->as, (unsigned)r->host[guest], CPU, AT_REG(guest));
-}
-
-void run_set(struct run *r, unsigned guest, unsigned host)
-{
-  as_mov(&r->as, run_def(r, guest), host);
-  run_wrote(r, guest);
 }
 
 // struct cpu has the flags as LAHF and SETO leave them: 0x7f + 1 overflows, 0x7f + 0 does not.

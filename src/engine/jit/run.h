@@ -1,8 +1,8 @@
 // The run that is being written: where it stands, what its host registers hold, what is left for its end.
 //
 // Registers: rdi is struct cpu. rax, rcx, rdx, rsi and r11 are free within an op. The others hold registers of the
-// guest that were read or written in this run; each write also goes to struct cpu at once, so that a run can be
-// left anywhere without another thought.
+// guest that were read or written in this run. Each write also goes to struct cpu at once, unless another one follows
+// before the run may be left: so it can be left wherever that is possible without another thought.
 #ifndef ENGINE_JIT_RUN_H
 #define ENGINE_JIT_RUN_H
 
@@ -51,6 +51,8 @@ struct run {
   uint16_t pinned;      // host registers that this op needs
   uint16_t held;        // those that hold the address of a group,
   uint16_t freed;       // and among them those that do not from the next op on
+  uint32_t unseen;      // of this op: registers of the guest that need not be stored now
+  uint32_t unstored;    // registers whose value is in the host's only
   int8_t host[REG_COUNT];
   int8_t guest[16];
   uint8_t of_group[JIT_GROUPS];
@@ -70,11 +72,10 @@ void run_begin(struct run *r);
 unsigned run_get(struct run *r, unsigned guest); // with its value
 unsigned run_def(struct run *r, unsigned guest); // to be written as a whole
 void run_wrote(struct run *r, unsigned guest);   // its host register was
-void run_set(struct run *r, unsigned guest, unsigned host); // guest register = host register
 void run_flags_in(struct run *r);                // the host's flags become the guest's; changes rax
 void run_flags_out(struct run *r);               // the reverse; changes rax
 unsigned run_claim(struct run *r);               // a host register for a group
-void run_next(struct run *r);                    // another op begins
+void run_next(struct run *r, const struct jit_op *n); // another op begins
 void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot);
 
 // memory.c: where the op's operand or its place on the stack is. Leaves to the op's handler if that cannot be accessed
