@@ -11,6 +11,10 @@
 #include "engine/engine.h"
 #include "engine/jit/run.h"
 
+// Both mappings of a page count as resident. The one for writing is dropped (its contents are the file's, and stay)
+// after so many blocks.
+enum { DROP_EVERY = 256 };
+
 struct jit {
   uint8_t *rw, *rx; // one memory, mapped twice: nothing is writable and executable at one address
   size_t used, first; // first: behind the stubs
@@ -182,6 +186,8 @@ static void translate(struct jit *j, struct block *b)
   j->stats.blocks++;
   j->stats.ops += b->count;
   j->stats.bytes += j->used - before;
+  if (j->stats.blocks % DROP_EVERY == 0)
+    madvise(j->rw, JIT_ARENA, MADV_DONTNEED);
 }
 
 void jit_link(struct cpu *c, struct block *b, uint8_t *jump)
