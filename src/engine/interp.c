@@ -222,8 +222,8 @@ static bool special(const struct cpu *c)
          ((c->dr7 & 0xff) && debug_has_fetch_breakpoints(c)) || (c->debugctl & (DEBUGCTL_LBR | DEBUGCTL_BTF));
 }
 
-// The block at c->ip for this mode. NULL: a fault is waiting.
-static struct block *find(struct engine *e, struct cpu *c, uint32_t mode)
+// The block at c->ip for this mode; `guess` may be it. NULL: a fault is waiting.
+static struct block *find(struct engine *e, struct cpu *c, uint32_t mode, struct block *guess)
 {
   uint64_t la = c->ip;
   if (mode & MODE_CS64) {
@@ -241,6 +241,8 @@ static struct block *find(struct engine *e, struct cpu *c, uint32_t mode)
   uint64_t off = mem_fetch(c, la);
   if (unlikely(c->faulted))
     return NULL;
+  if (guess && guess->ram == off && guess->mode == mode && !guess->dead)
+    return guess;
   struct block *b = off == RAM_NONE ? NULL : code_get(&e->code, off, mode, c->log, c->ip);
   if (likely(b))
     return b;
@@ -264,7 +266,8 @@ static inline struct block *lookup(struct engine *e, struct cpu *c)
   if (likely(j->ip == c->ip && j->key == c->jump_key && !j->block->dead))
     return j->block;
   uint64_t key = c->jump_key;
-  struct block *b = find(e, c, c->mode);
+  // After a change of the address space the same code is likely to be at the same place.
+  struct block *b = find(e, c, c->mode, j->ip == c->ip ? j->block : NULL);
   if (b && b->ram != RAM_NONE && key == c->jump_key)
     *j = (struct jump){c->ip, key, b};
   return b;
@@ -294,7 +297,7 @@ static void step_one(struct engine *e, struct cpu *c)
   bool trap = (c->sysflags & FL_TF) != 0;
   if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && !debug_check_fetch(c))
     return;
-  struct block *b = find(e, c, c->mode | MODE_STEP);
+  struct block *b = find(e, c, c->mode | MODE_STEP, NULL);
   if (!b)
     return;
   if (limit_near(c, b)) {
