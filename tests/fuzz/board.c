@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "device/net_sum.h"
+
 enum { BIOS_SIZE = 65536, HANDLER = 0x600 };
 
 // The processor jumps to the BIOS's first byte and waits there: STI, HLT, and again. Handlers acknowledge at
@@ -40,6 +42,9 @@ static void add(struct text_list *l, const char *fmt, int fd)
 // In place of the host's sockets: what the guest sends comes back, and what it asks for besides.
 static void echo(struct netdev *n, const uint8_t *frame, size_t len)
 {
+  struct net_checks c = net_check(frame, len);
+  FUZZ_REQUIRE(len <= NET_FRAME_MAX || (c.ip == NET_GOOD && c.transport != NET_UNCHECKED),
+               "%zu bytes that are no TCP in IPv4 are sent whole", len);
   netdev_feed(n, frame, len);
   if (frame[0] & 1)
     netdev_feed(n, frame, len / 2);
@@ -58,12 +63,13 @@ static void nothing_owned(struct netdev *n)
 {
 }
 
-static void close_networks(struct machine *m)
+void board_networks(struct machine *m, bool large)
 {
-  static const struct net_ops ops = {echo, no_fds, nothing_came, nothing_owned};
+  static const struct net_ops ops[] = {{echo, no_fds, nothing_came, nothing_owned, false},
+                                       {echo, no_fds, nothing_came, nothing_owned, true}};
   for (struct netdev *n = m->netdevs.first; n; n = n->next) {
     n->ops->free(n);
-    n->ops = &ops;
+    n->ops = &ops[large];
   }
 }
 
@@ -117,7 +123,7 @@ void board_open(struct fuzz_board *b)
     fprintf(stderr, "fuzz: no machine: %s\n", e.text);
     abort();
   }
-  close_networks(b->m);
+  board_networks(b->m, true);
   for (unsigned v = 0; v < 256; v++)
     board_poke(b->m, v * 4, &(uint32_t){HANDLER}, 4);
   board_poke(b->m, HANDLER, handler, sizeof handler);

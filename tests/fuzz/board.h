@@ -19,6 +19,9 @@ struct fuzz_board {
 void board_open(struct fuzz_board *b);
 void board_close(struct fuzz_board *b);
 
+// What guests send comes back to them; whether they may send TCP packets longer than a frame.
+void board_networks(struct machine *m, bool large);
+
 // As a CPU: one access of 1, 2, 4 or 8 bytes. Returns what was read.
 uint64_t board_access(struct machine *m, enum txn_space space, uint64_t addr, unsigned size, bool write,
                       uint64_t v);
