@@ -138,10 +138,13 @@ static int after_write(struct blockdev *b, uint64_t end)
   return b->cache == BLK_WRITETHROUGH && fdatasync(b->fd) < 0 ? -errno : 0;
 }
 
-int blk_moved(struct blockdev *b, bool write, int err, uint64_t end)
+int blk_moved(struct blockdev *b, bool write, int err, uint64_t off, uint64_t len)
 {
   *(write ? &b->writes : &b->reads) += 1;
-  return done(b, err || !write ? err : after_write(b, end));
+  if (err || !write)
+    return done(b, err);
+  blk_behind_written(b, off, len);
+  return done(b, after_write(b, off + len));
 }
 
 int blk_write(struct blockdev *b, uint64_t sector, const void *buf, uint32_t count)
@@ -150,11 +153,11 @@ int blk_write(struct blockdev *b, uint64_t sector, const void *buf, uint32_t cou
     return done(b, -EINVAL);
   if (b->read_only)
     return done(b, -EROFS);
+  uint64_t off = sector * BLK_SECTOR, len = (uint64_t)count * BLK_SECTOR;
+  if (b->overlay < 0)
+    return blk_moved(b, true, write_full(b->fd, buf, len, off), off, len);
   b->writes++;
-  if (b->overlay >= 0)
-    return done(b, overlay_write(b, sector, buf, count));
-  int r = write_full(b->fd, buf, (uint64_t)count * BLK_SECTOR, sector * BLK_SECTOR);
-  return done(b, r ? r : after_write(b, (sector + count) * BLK_SECTOR));
+  return done(b, overlay_write(b, sector, buf, count));
 }
 
 static int zero_by_writing(struct blockdev *b, uint64_t sector, uint64_t count)

@@ -18,7 +18,8 @@
 #define BLK_SECTOR 512u
 
 enum blk_cache {
-  BLK_WRITEBACK,    // flush reaches the disk; also "none": the host's page cache is used there too
+  BLK_WRITEBACK,    // flush reaches the disk; also "none": the host's page cache is used there too. Long
+                    // sequences of writes are on their way before the flush (block_behind.c)
   BLK_WRITETHROUGH, // every write is followed by a flush; also "directsync"
   BLK_UNSAFE,       // flush is a no-op
 };
@@ -47,6 +48,9 @@ struct blockdev {
   int overlay;      // descriptor, -1: none
   uint8_t *present; // one bit for each 4 KB cluster that is in the overlay; sparse
   uint64_t present_size;
+  // Writing behind: the bytes that were written in sequence last, and who takes them on; NULL: not yet.
+  uint64_t run_start, run_end;
+  struct blk_behind *behind;
   // Counts, for statistics.
   uint64_t reads, writes, flushes, errors;
 };

@@ -64,7 +64,7 @@ bool blk_direct(struct blockdev *b, uint64_t sector, const struct dma_port *port
     return false;
   if (!dma_direct(port, kind, list, &m))
     return false;
-  *err = blk_moved(b, j.write, m.result, (sector + list->len / BLK_SECTOR) * BLK_SECTOR);
+  *err = blk_moved(b, j.write, m.result, sector * BLK_SECTOR, list->len);
   *done = *err && !m.result ? 0 : (uint32_t)(j.done / BLK_SECTOR);
   return true;
 }

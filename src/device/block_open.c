@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "device/block.h"
+#include "device/block_int.h"
 
 bool blk_config_opts(struct blk_config *cfg, struct opts *o, struct err *e)
 {
@@ -166,6 +166,7 @@ void blk_close(struct blockdev *b)
 {
   if (!b)
     return;
+  blk_behind_end(b);
   if (b->fd >= 0)
     close(b->fd);
   if (b->overlay >= 0)
