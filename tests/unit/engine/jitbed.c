@@ -106,6 +106,7 @@ struct jitbed *jitbed_new(unsigned cpus, unsigned hot)
                           .host = b->host};
     b->cpu[i] = cpu_new(&env, &e);
     need(b->cpu[i], "no CPU");
+    memset(b->cpu[i]->r, 0, sizeof b->cpu[i]->r);
   }
   need(engine_init(&b->engine, b->cpu, cpus, &b->clock, &b->log, &b->ram, b->model, b->host, 2, &e),
        "no engine");
