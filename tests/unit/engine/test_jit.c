@@ -618,6 +618,30 @@ TEST(alignment_is_checked_from_when_AC_is_set)
   }
 }
 
+// ---- memory for host code ----
+
+CODE(much, "1: .rept 700\n add [rbx + rcx], rax\n .endr\n inc rax\n call 2f\n hlt\n 2: ret");
+
+static void when_the_memory_for_host_code_is_full_translation_begins_anew(void **state)
+{
+  struct pair p = pair_new(1, 1000);
+  const struct code *a = &p.a->engine.code, *b = &p.b->engine.code;
+  uint64_t blocks = 0;
+  for (unsigned i = 0; i < 3000 && b->emptied < a->emptied + 3; i++) {
+    BOTH(&p, jitbed_start(bed, 0, 0));
+    PROGRAM(&p, much);
+    SET(&p, RBX, JB_DATA);
+    SET(&p, RSP, JB_STACK + 0x1000);
+    go(&p);
+    ended_well(&p);
+    uint64_t now = jit_stats(b->jit).blocks;
+    assert_true(now > blocks || jit_full(b->jit));
+    blocks = now;
+  }
+  assert_true(b->emptied >= a->emptied + 3);
+  pair_free(&p);
+}
+
 // ---- two processors ----
 
 CODE(both_count, "1: lock inc qword ptr [rbx]\n inc rax\n mov edx, 0\n add rsi, rdx\n cmp r8, 1\n jne 1b\n "
@@ -676,6 +700,7 @@ int main(void)
       cmocka_unit_test(a_block_runs_at_two_privilege_levels),
       cmocka_unit_test(pages_of_privilege_3_are_reached_as_AC_says),
       cmocka_unit_test(alignment_is_checked_from_when_AC_is_set),
+      cmocka_unit_test(when_the_memory_for_host_code_is_full_translation_begins_anew),
       cmocka_unit_test(two_processors_run_the_same_block_which_one_of_them_changes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
