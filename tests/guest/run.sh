@@ -1,11 +1,18 @@
 #!/bin/sh
-# run.sh LIMIT PACIFICA IMAGE [disk|reset] [OPTION...]: passes if the image ends by the debug port with "passed" (10h).
-# disk: the image is also the machine's IDE disk. reset: a reset starts it again.
+# run.sh LIMIT PACIFICA IMAGE [disk|sata|reset] [OPTION...]: passes if the image ends by the debug port with "passed" (10h).
+# disk: the image is also the machine's IDE disk. sata: a copy of it is that of an AHCI controller. reset: a reset starts it again.
 limit=$1 pacifica=$2 image=$3
 shift 3
 if [ "$1" = disk ]; then
   shift
   set -- -drive "file=$image,format=raw,if=ide,snapshot=on" "$@"
+fi
+if [ "$1" = sata ]; then
+  shift
+  copy=$(mktemp)
+  trap 'rm -f "$copy"' EXIT
+  cp "$image" "$copy"
+  set -- -drive "file=$copy,format=raw,if=none,id=disk" -device ahci,id=sata -device ide-hd,drive=disk,bus=sata.0 "$@"
 fi
 reset=-no-reboot
 if [ "$1" = reset ]; then
