@@ -305,6 +305,7 @@ struct device *e1000_device(const struct device_env *env, struct opts *props, st
     return NULL;
   }
   e1000_eeprom_init(d);
+  net_crc_init(&d->crc);
   reset(d);
   struct net_user user = e1000_net;
   user.arg = d;

@@ -12,6 +12,7 @@
 #include "bus/pci.h"
 #include "device/device.h"
 #include "device/net.h"
+#include "device/net_crc.h"
 #include "device/net_tso.h"
 
 #define E1000_REGS   0x6000u  // bytes of the register file that hold something
@@ -58,6 +59,7 @@ struct e1000 {
   uint16_t phy[32];
   struct e1000_eeprom eeprom;
   struct e1000_tx tx;
+  struct net_crc crc;
 };
 
 // -device e1000: netdev, mac, addr, bus.

@@ -38,20 +38,6 @@ static bool can_receive(void *arg)
   return running(arg) && !d->rx_broken && e1000_ring(d, R_RDBAL, &r) && room(&r) >= (most + size - 1) / size;
 }
 
-static uint32_t crc32(const uint8_t *p, uint32_t n)
-{
-  static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-                                     0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-                                     0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-  uint32_t c = UINT32_MAX;
-  while (n--) {
-    c ^= *p++;
-    c = c >> 4 ^ table[c & 15];
-    c = c >> 4 ^ table[c & 15];
-  }
-  return ~c;
-}
-
 // 13.5.1: exact addresses, the hash of multicast addresses, VLANs.
 static bool wanted(const struct e1000 *d, const uint8_t *f)
 {
@@ -129,14 +115,15 @@ static void receive(void *arg, const uint8_t *frame, size_t len)
 {
   struct e1000 *d = arg;
   struct e1000_ring r;
-  uint8_t data[NET_FRAME_MAX + CRC] = {0};
+  uint8_t data[NET_FRAME_MAX + CRC];
   e1000_count(d, R_TPR, 1);
   if (!wanted(d, frame) || !e1000_ring(d, R_RDBAL, &r))
     return;
-  memcpy(data, frame, len);
   uint32_t n = len < MIN_FRAME ? MIN_FRAME : (uint32_t)len;
+  memcpy(data, frame, len);
+  memset(data + len, 0, n - len);
   if (!(e1000_get(d, R_RCTL) & RCTL_SECRC)) {
-    uint32_t crc = crc32(data, n);
+    uint32_t crc = net_crc(&d->crc, data, n);
     memcpy(data + n, &crc, CRC);
     n += CRC;
   }

@@ -431,17 +431,22 @@ static void the_checksum_of_a_frame_is_ethernet_s(void **state)
 {
   struct fixture f;
   start(&f);
-  feed(&f, ME, 60);
-  uint32_t c = UINT32_MAX; // the residue over frame and checksum
-  for (unsigned i = 0; i < 64; i++) {
-    c ^= *bed_mem(&f.bed, RXBUF + i);
-    for (unsigned b = 0; b < 8; b++)
-      c = c & 1 ? c >> 1 ^ 0xedb88320 : c >> 1;
+  for (unsigned n = 0; n < 10; n++) { // of all remainders by eight
+    unsigned len = n < 8 ? 60 + n : n == 8 ? 1514 : 40;
+    feed(&f, ME, len);
+    uint32_t c = UINT32_MAX; // the residue over frame and checksum
+    for (unsigned i = 0; i < (len < 60 ? 60 : len) + 4; i++) {
+      c ^= *bed_mem(&f.bed, RXBUF + 0x1000 * n + i);
+      for (unsigned b = 0; b < 8; b++)
+        c = c & 1 ? c >> 1 ^ 0xedb88320 : c >> 1;
+    }
+    assert_int_equal(c, 0xdebb20e3);
   }
-  assert_int_equal(c, 0xdebb20e3);
+  for (unsigned i = 40; i < 60; i++)
+    assert_int_equal(*bed_mem(&f.bed, RXBUF + 0x9000 + i), 0);
   set(&f, RCTL, 0x4008002); // stripped
   feed(&f, ME, 60);
-  uint8_t *p = bed_mem(&f.bed, RXRING + 16);
+  uint8_t *p = bed_mem(&f.bed, RXRING + 16 * 10);
   assert_int_equal(p[8] | p[9] << 8, 60);
   stop(&f);
 }
