@@ -100,6 +100,13 @@ struct cpubed *cpubed_new(const struct model *model)
   return b;
 }
 
+void cpubed_translate(struct cpubed *b)
+{
+  struct err e;
+  if (!engine_translate(&b->engine, 1, &e))
+    abort();
+}
+
 void cpubed_free(struct cpubed *b)
 {
   engine_free(&b->engine);

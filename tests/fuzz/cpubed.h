@@ -38,6 +38,8 @@ const struct model *cpubed_model(unsigned n);
 
 struct cpubed *cpubed_new(const struct model *model);
 void cpubed_free(struct cpubed *b);
+// Its blocks become host code when they are entered.
+void cpubed_translate(struct cpubed *b);
 
 // Tables, registers and control state from the input; always a state that a guest could have made.
 void cpubed_fill(struct cpubed *b, struct fuzz_in *in);

@@ -395,8 +395,14 @@ void cpubed_fill(struct cpubed *b, struct fuzz_in *in)
   c->ip = c->next_ip = BED_CODE;
   if (how & 128) // code that crosses a page
     c->ip = c->next_ip = BED_CODE + 0xff9;
-  for (unsigned i = 0; i < 0x800 && in->left; i++)
-    f.ram[c->ip + i] = (uint8_t)fuzz_take(in, 1);
+  unsigned length = 0;
+  while (length < 0x800 && in->left)
+    f.ram[c->ip + length++] = (uint8_t)fuzz_take(in, 1);
+  if (how & 1) { // round and round: a JMP to the start
+    bool narrow = f.mode <= FILL_PM16 || f.mode == FILL_COMPAT16;
+    put(&f, (unsigned)c->ip + length, 1, 0xe9);
+    put(&f, (unsigned)c->ip + length + 1, narrow ? 2 : 4, -(uint64_t)(length + (narrow ? 3 : 5)));
+  }
   tlb_set_context(c, 0, c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0, false);
   tlb_flush_all(c);
   cpu_changed(c);

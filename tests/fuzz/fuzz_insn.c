@@ -1,16 +1,18 @@
 // Instruction bytes under any mode, with any registers, tables and flags. Promises: nothing leads out of the
 // guest's RAM, the run ends where it must, the CPU's state stays one that the architecture has, and the state
-// after n instructions is the same whether they ran in blocks or one by one.
+// after n instructions is the same whether they ran in blocks, as host code or one by one.
 #include <stdio.h>
 
 #include "cpubed.h"
 
 #define INSTRUCTIONS 300
 
-static struct cpubed *run(const uint8_t *data, size_t len, uint64_t slice)
+static struct cpubed *run(const uint8_t *data, size_t len, uint64_t slice, bool translate)
 {
   struct fuzz_in in = {data, len};
   struct cpubed *b = cpubed_new(cpubed_model((unsigned)fuzz_take(&in, 1)));
+  if (translate)
+    cpubed_translate(b);
   cpubed_fill(b, &in);
   cpubed_run(b, INSTRUCTIONS, slice);
   cpubed_check(b);
@@ -19,7 +21,10 @@ static struct cpubed *run(const uint8_t *data, size_t len, uint64_t slice)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-  struct cpubed *fast = run(data, len, INSTRUCTIONS), *slow = run(data, len, 1);
+  struct cpubed *slow = run(data, len, 1, false), *fast = run(data, len, INSTRUCTIONS, false);
+  cpubed_same(fast, slow);
+  cpubed_free(fast);
+  fast = run(data, len, len & 1 ? INSTRUCTIONS : 1 + len % 64, true);
   cpubed_same(fast, slow);
   cpubed_free(fast);
   cpubed_free(slow);
@@ -70,7 +75,7 @@ size_t fuzz_seed(unsigned n, uint8_t *buf)
   struct fuzz_out out = {buf, 0};
   fuzz_put(&out, 1, n);                         // model
   fuzz_put(&out, 1, n % MODES);                 // mode
-  fuzz_put(&out, 1, n / MODES % 4 << 1);        // CPL
+  fuzz_put(&out, 1, n / MODES % 8);             // CPL, and whether it is a loop
   fuzz_put(&out, 4, 0x00010200);                // flags
   fuzz_put(&out, 8, 0x200 | (uint64_t)n << 40); // control bits
   fuzz_put(&out, 8, n * 77);                    // noise

@@ -427,6 +427,8 @@ static void begin(struct play *p, const struct model *model, struct fuzz_in *in)
   p->b->bus.special_arg = p->b;
   if (p->slice == 1)
     log_to(p);
+  else
+    cpubed_translate(p->b);
   cpubed_fill(p->b, in);
 }
 
