@@ -6,10 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "device/net_sum.h"
+
 struct adapter {
   unsigned room, received, told;
   bool running;
   uint8_t first;
+  uint8_t last[NET_FRAME_MAX];
 };
 
 static bool running(void *arg)
@@ -28,6 +31,7 @@ static void receive(void *arg, const uint8_t *frame, size_t len)
   a->room--;
   a->received++;
   a->first = frame[0];
+  memcpy(a->last, frame, len);
 }
 
 static void sent(void *arg)
@@ -251,12 +255,33 @@ static void a_port_in_use_is_an_error_that_names_it(void **state)
 
 static uint16_t sum(const uint8_t *p, unsigned n)
 {
-  uint32_t s = 0;
-  for (unsigned i = 0; i < n; i += 2)
-    s += (uint32_t)p[i] << 8 | p[i + 1];
-  while (s >> 16)
-    s = (s & 0xffff) + (s >> 16);
-  return (uint16_t)~s;
+  return (uint16_t)~net_sum(p, n);
+}
+
+static const uint8_t arp[42] = {
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6, 0, 1, 8, 0,  6, 4, 0,
+    1,    0x52, 0x54, 0,    0x12, 0x34, 0x56, 10,   0, 2,    15,   0,    0, 0, 0, 0, 0, 10, 0, 2, 2};
+
+enum { IP = 14, TCP = 34, PAYLOAD = 54, SYN = 2, PSH = 8, ACK = 0x10 };
+
+// A TCP packet from 10.0.2.15, port 4000, to the host; returns its length.
+static uint32_t tcp(uint8_t *p, unsigned port, uint32_t seq, uint32_t ack, uint8_t flags, uint32_t payload)
+{
+  static const uint8_t head[PAYLOAD] = {0x52, 0x55, 10, 0, 2,    2, 0x52, 0x54, 0,  0x12, 0x34, 0x56, 8,  0,
+                                        0x45, 0,    0,  0, 0,    0, 0x40, 0,    64, 6,    0,    0,    10, 0,
+                                        2,    15,   10, 0, 2,    2, 0x0f, 0xa0, 0,  0,    0,    0,    0,  0,
+                                        0,    0,    0,  0, 0x50, 0, 0xff, 0xff, 0,  0,    0,    0};
+  memcpy(p, head, sizeof head);
+  uint32_t len = PAYLOAD + payload;
+  net_put16(p + IP + 2, len - IP);
+  net_put16(p + TCP + 2, port);
+  net_put32(p + TCP + 4, seq);
+  net_put32(p + TCP + 8, ack);
+  p[TCP + 13] = flags;
+  net_sum_insert(p, len, IP, IP + 10, TCP - 1);
+  net_put16(p + TCP + 16, net_pseudo(p + IP, len - TCP));
+  net_sum_insert(p, len, TCP, TCP + 16, 0);
+  return len;
 }
 
 static void the_user_network_answers_arp_and_hostile_frames_do_no_harm(void **state)
@@ -271,9 +296,6 @@ static void the_user_network_answers_arp_and_hostile_frames_do_no_harm(void **st
   opts_free(&o);
   f.a = (struct adapter){.room = 100000};
   netdev_attach(n, &(struct net_user){running, can_receive, receive, sent, &f.a});
-  static const uint8_t arp[42] = {
-      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6, 0, 1, 8, 0,  6, 4, 0,
-      1,    0x52, 0x54, 0,    0x12, 0x34, 0x56, 10,   0, 2,    15,   0,    0, 0, 0, 0, 0, 10, 0, 2, 2};
   netdev_send(n, arp, sizeof arp);
   netbed_look(&f.nb);
   assert_int_equal(f.a.received, 1);
@@ -299,14 +321,78 @@ static void the_user_network_answers_arp_and_hostile_frames_do_no_harm(void **st
       frame[40] = frame[41] = 0;
     }
     netdev_send(n, frame, len);
-    if (i % 64 == 0)
+    if (i % 64 == 0) { // and a long packet of a connection that there is not
+      static uint8_t packet[NET_LARGE_MAX];
+      len = tcp(packet, (unsigned)noise & 0xffff, (uint32_t)(noise >> 8), (uint32_t)noise, noise >> 50 & 0xdb,
+                (uint32_t)(noise >> 20) % (NET_LARGE_MAX - PAYLOAD));
+      netdev_send_large(n, packet, len);
       netbed_look(&f.nb);
+    }
   }
   netbed_look(&f.nb);
   unsigned before = f.a.received;
   netdev_send(n, arp, sizeof arp);
   netbed_look(&f.nb);
   assert_int_equal(f.a.received, before + 1);
+  netdev_detach(n);
+  stop(&f);
+}
+
+// What the machine does between slices, with the sockets.
+static void look(struct netdevs *s)
+{
+  struct pollfd fds[16];
+  uint64_t timeout = 0;
+  unsigned n = netdevs_poll_fds(s, fds, 16, &timeout);
+  poll(fds, n, 20);
+  netdevs_poll(s, fds);
+}
+
+static void a_long_packet_reaches_a_socket_whole_and_is_acknowledged_once(void **state)
+{
+  enum { LEN = 40000, SEQ = 1000 };
+  struct fixture f;
+  struct opts o;
+  struct err e;
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof a;
+  static uint8_t packet[NET_LARGE_MAX], got[LEN];
+  start(&f);
+  int s = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(bind(s, (struct sockaddr *)&a, sizeof a), 0);
+  assert_int_equal(listen(s, 1), 0);
+  assert_int_equal(getsockname(s, (struct sockaddr *)&a, &len), 0);
+  unsigned port = ntohs(a.sin_port);
+  assert_true(opts_parse(&o, "-netdev", "user,id=u", "type", &e));
+  struct netdev *n = netdev_open(&f.nb.set, &o, &e);
+  assert_non_null(n);
+  opts_free(&o);
+  assert_true(netdev_takes_large(n));
+  f.a = (struct adapter){.room = 100000};
+  netdev_attach(n, &(struct net_user){running, can_receive, receive, sent, &f.a});
+  netdev_send(n, arp, sizeof arp);
+  look(&f.nb.set);
+  netdev_send(n, packet, tcp(packet, port, SEQ, 0, SYN, 0));
+  const uint8_t *t = f.a.last + TCP;
+  for (unsigned i = 0; i < 100 && f.a.received < 2; i++)
+    look(&f.nb.set);
+  assert_int_equal(t[13], SYN | ACK);
+  uint32_t ack = net_get32(t + 4) + 1;
+  netdev_send(n, packet, tcp(packet, port, SEQ + 1, ack, ACK, 0));
+  for (unsigned i = 0; i < LEN; i++)
+    packet[PAYLOAD + i] = (uint8_t)(i * 7 + (i >> 8));
+  unsigned before = f.a.received;
+  netdev_send_large(n, packet, tcp(packet, port, SEQ + 1, ack, ACK | PSH, LEN));
+  look(&f.nb.set);
+  assert_int_equal(f.a.received, before + 1);
+  assert_int_equal(t[13], ACK);
+  assert_int_equal(net_get32(t + 8), SEQ + 1 + LEN);
+  int c = accept(s, NULL, NULL);
+  assert_true(c >= 0);
+  assert_int_equal(recv(c, got, LEN, MSG_WAITALL), LEN);
+  assert_memory_equal(got, packet + PAYLOAD, LEN);
+  close(c);
+  close(s);
   netdev_detach(n);
   stop(&f);
 }
@@ -341,6 +427,7 @@ int main(void)
       cmocka_unit_test(what_netdev_user_takes_and_refuses),
       cmocka_unit_test(a_port_in_use_is_an_error_that_names_it),
       cmocka_unit_test(the_user_network_answers_arp_and_hostile_frames_do_no_harm),
+      cmocka_unit_test(a_long_packet_reaches_a_socket_whole_and_is_acknowledged_once),
       cmocka_unit_test(addresses_are_given_out_in_order),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
