@@ -1,5 +1,6 @@
-// Instructions against the host CPU: random forms with random and edge-case operands, run natively and on
-// pacifica's handlers; registers, flags, x87, MMX, SSE and AVX state, memory and faults must be the same.
+// Instructions against the host CPU: random forms with random and edge-case operands, run natively, on
+// pacifica's handlers and, where there is any, as the translator's host code; registers, flags, x87, MMX, SSE
+// and AVX state, memory and faults must be the same.
 //
 //   insn [--cases N] [--seed S] [--only MNEMONIC] [--verbose]
 //
@@ -19,6 +20,8 @@
 #include "cpu/insn.h"
 #include "cpu/model.h"
 #include "cpu/tlb.h"
+#include "engine/engine.h"
+#include "engine/jit/jit.h"
 #include "native.h"
 
 #define BATCH 256
@@ -528,6 +531,7 @@ static void generate(struct test_case *t, struct generated *g)
 #define RAM_SIZE   (1u << 20)
 #define RAM_TABLES 0x1000u
 #define RAM_WINDOW 0x10000u
+#define RAM_CODES  0x20000u // a page: code for the translator ends where it ends
 
 struct side {
   struct ram ram;
@@ -538,7 +542,7 @@ struct side {
   struct host_code *host;
   struct cpu *cpu;
   struct cpu *all[1];
-  struct decoder decoder;
+  struct engine engine;
 };
 
 static void table(struct side *s, uint64_t at, unsigned index, uint64_t entry)
@@ -570,7 +574,9 @@ static bool side_init(struct side *s, struct err *e)
   s->cpu = s->all[0] = cpu_new(&env, e);
   if (!s->cpu)
     return false;
-  decoder_init(&s->decoder, model, s->host);
+  if (!engine_init(&s->engine, s->all, 1, &s->clock, &s->log, &s->ram, model, s->host, 4, e) ||
+      !engine_translate(&s->engine, 1, e))
+    return false;
   table(s, RAM_TABLES, 0, (RAM_TABLES + 0x1000) | 7);
   table(s, RAM_TABLES + 0x1000, 0, (RAM_TABLES + 0x2000) | 7);
   table(s, RAM_TABLES + 0x2000, WINDOW_BASE >> 21, (RAM_TABLES + 0x3000) | 7);
@@ -609,11 +615,9 @@ static int signal_of(uint8_t vector)
   }
 }
 
-static void side_run(struct side *s, const struct test_case *t, struct state *out, int *sig)
+static void side_set(struct side *s, const struct test_case *t)
 {
   struct cpu *c = s->cpu;
-  if (host_code_full(s->host))
-    host_code_reset(s->host);
   side_modes(s, t->wide);
   memcpy(c->r, t->in.r, sizeof t->in.r);
   cpu_set_flags(c, FL_IF | t->in.flags);
@@ -625,28 +629,13 @@ static void side_run(struct side *s, const struct test_case *t, struct state *ou
   memcpy(c->v, t->in.v, sizeof t->in.v);
   ram_write(&s->ram, RAM_WINDOW + WATCH_FROM, t->in.mem, WATCH_SIZE);
   cpu_mode_update(c);
-  struct {
-    struct block b;
-    struct op ops[4];
-  } k = {0};
-  k.b.mode = c->mode | MODE_STEP;
-  decode_block(&s->decoder, &k.b, t->bytes, t->len, 1);
-  c->faulted = false;
-  fpu_enter(c);
+}
+
+static void side_get(struct side *s, struct state *out, int *sig)
+{
+  struct cpu *c = s->cpu;
   *sig = 0;
   out->ip = 0;
-  for (int again = 0; again < 1000; again++) { // repeated string instructions start anew
-    c->r[REG_IP] = c->ip = CODE_BASE;
-    c->block = &k.b;
-    c->left = 0;
-    k.b.ops[0].fn(c, k.b.ops);
-    cpu_unpatch(c);
-    if (c->faulted || c->ip != CODE_BASE)
-      break;
-  }
-  fpu_leave(c);
-  c->block = NULL;
-  c->left = 0;
   if (c->faulted) {
     *sig = signal_of(c->fault.vector);
     c->faulted = false;
@@ -662,6 +651,57 @@ static void side_run(struct side *s, const struct test_case *t, struct state *ou
   memcpy(out->st, c->fx.st, sizeof out->st);
   memcpy(out->v, c->v, sizeof out->v);
   memcpy(out->mem, s->ram.mem + RAM_WINDOW + WATCH_FROM, WATCH_SIZE);
+}
+
+// Executes a block. Repeated string instructions start anew until they are done.
+static void side_execute(struct side *s, struct block *b)
+{
+  struct cpu *c = s->cpu;
+  c->faulted = false;
+  fpu_enter(c);
+  for (int again = 0; again < 1000; again++) {
+    c->r[REG_IP] = c->ip = CODE_BASE;
+    c->block = b;
+    c->left = 0;
+    jit_enter(c, b->ops);
+    cpu_unpatch(c);
+    if (c->faulted || c->ip != CODE_BASE)
+      break;
+  }
+  fpu_leave(c);
+  c->block = NULL;
+  c->left = 0;
+}
+
+static void side_run(struct side *s, const struct test_case *t, struct state *out, int *sig)
+{
+  if (host_code_full(s->host))
+    host_code_reset(s->host);
+  side_set(s, t);
+  struct {
+    struct block b;
+    struct op ops[4];
+  } k = {0};
+  k.b.mode = s->cpu->mode | MODE_STEP;
+  decode_block(&s->engine.code.decoder, &k.b, t->bytes, t->len, 1);
+  side_execute(s, &k.b);
+  side_get(s, out, sig);
+}
+
+// The same as a block that is hot. False: there is no host code for this instruction.
+static bool side_translated(struct side *s, const struct test_case *t, struct state *out, int *sig)
+{
+  uint64_t at = RAM_CODES + 0x1000 - t->len, before = jit_stats(s->engine.code.jit).native;
+  if (!t->wide)
+    return false;
+  side_set(s, t);
+  ram_write(&s->ram, at, t->bytes, t->len);
+  struct block *b = code_get(&s->engine.code, at, s->cpu->mode, &s->log, CODE_BASE);
+  if (!b || b->count != 1)
+    return false;
+  side_execute(s, b);
+  side_get(s, out, sig);
+  return jit_stats(s->engine.code.jit).native > before;
 }
 
 // ---- comparison ----
@@ -755,7 +795,7 @@ static uint64_t number(const char *s)
 
 int main(int argc, char **argv)
 {
-  uint64_t cases = 100000, seed = 1, wrong = 0;
+  uint64_t cases = 100000, seed = 1, wrong = 0, translated = 0;
   bool verbose = false;
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--cases") && i + 1 < argc)
@@ -801,10 +841,15 @@ int main(int argc, char **argv)
       ZydisMnemonic m = gen[i].zi.mnemonic;
       side_run(&side, &batch[i], &out, &sig);
       seen[m]++;
-      if (bad[m] < 3 || verbose ? !same(&batch[i], &gen[i], &out, sig) : false) {
-        bad[m]++;
-        wrong++;
+      bool ok = (bad[m] >= 3 && !verbose) || same(&batch[i], &gen[i], &out, sig);
+      if (ok && side_translated(&side, &batch[i], &out, &sig)) {
+        translated++;
+        ok = (bad[m] >= 3 && !verbose) || same(&batch[i], &gen[i], &out, sig);
+        if (!ok)
+          printf("(as host code)\n");
       }
+      bad[m] += !ok;
+      wrong += !ok;
     }
     done += n;
   }
@@ -813,7 +858,8 @@ int main(int argc, char **argv)
     covered += seen[m] != 0;
     failing += bad[m] != 0;
   }
-  printf("%" PRIu64 " cases, seed %" PRIu64 ", %u mnemonics, %u of them differ\n", cases, seed, covered,
-         failing);
+  printf("%" PRIu64 " cases, seed %" PRIu64 ", %" PRIu64
+         " of them by host code too, %u mnemonics, %u of them differ\n",
+         cases, seed, translated, covered, failing);
   return wrong != 0;
 }
