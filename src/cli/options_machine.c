@@ -248,11 +248,14 @@ bool take_accel(struct cli *c, const char *value, struct err *e)
   uint64_t hot = CONFIG_JIT_HOT;
   bool ok = opts_u64(&o, "hot", &hot, e);
   // What QEMU's translator can be told, and what makes no difference here.
-  for (const char *const *key = (const char *const[]){"thread", "tb-size", "split-wx", "one-insn-per-tb", NULL}; *key; key++)
+  for (const char *const *key =
+           (const char *const[]){"thread", "tb-size", "split-wx", "one-insn-per-tb", NULL};
+       *key; key++)
     opts_get(&o, *key);
   bool interp = name && !strcmp(name, "interp");
   if (ok && name && (!strcmp(name, "kvm") || !strcmp(name, "hvf")))
-    ok = err_set(e, "-accel %s: this machine never uses the host's virtualization; leave the option out", name);
+    ok = err_set(e, "-accel %s: this machine never uses the host's virtualization; leave the option out",
+                 name);
   else if (ok && name && !interp && strcmp(name, "tcg") != 0 && strcmp(name, "jit") != 0)
     ok = err_set(e, "-accel %s: there are jit, also called tcg, and interp", name);
   else if (ok && (hot == 0 || hot > UINT32_MAX))

@@ -66,8 +66,8 @@ struct block {
   uint32_t op_count;     // entries of ops[], terminator included
   uint32_t heat;         // entries until it is translated
   const void *native;    // the way in from host code
-  op_fn *first;          // the handler of ops[0], which stands for the block while it is counted or translated
-  struct op ops[];       // count or fewer (fused) ops and a terminator
+  op_fn *first;    // the handler of ops[0], which stands for the block while it is counted or translated
+  struct op ops[]; // count or fewer (fused) ops and a terminator
 };
 
 // ---- registers ----

@@ -38,7 +38,7 @@ struct code {
   uint64_t *granules;   // by RAM page: which 64-byte pieces hold code
   struct block *build;  // room for one block of BLOCK_MAX
   struct scratch scratch[CODE_SCRATCH];
-  struct jit *jit; // or NULL
+  struct jit *jit;                  // or NULL
   uint64_t built, dropped, emptied; // statistics
 };
 

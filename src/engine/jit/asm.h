@@ -1,7 +1,8 @@
-// Writing host instructions (x86-64) byte by byte. AMD64 Architecture Programmer's Manual volume 3, chapter 1.
+// Writing host instructions (x86-64) byte by byte. AMD64 Architecture Programmer's Manual volume 3,
+// chapter 1.
 //
-// Nothing here checks for room: the translator makes sure that there is enough for the largest block before it
-// begins (JIT_BLOCK_MOST).
+// Nothing here checks for room: the translator makes sure that there is enough for the largest block before
+// it begins (JIT_BLOCK_MOST).
 #ifndef ENGINE_JIT_ASM_H
 #define ENGINE_JIT_ASM_H
 

@@ -94,7 +94,8 @@ static void plain(struct run *r, const struct jit_op *n)
     as_mov(a, H_RCX, run_get(r, RCX));
   if (n->reads || (n->keep && (cl || inc)))
     run_flags_in(r);
-  // Zydis' size of the first operand is that of the operation; MOVZX and MOVSX have another one for the second.
+  // Zydis' size of the first operand is that of the operation; MOVZX and MOVSX have another one for the
+  // second.
   unsigned size = bytes_of(&n->zo[0]);
   bool byte = false;
   for (unsigned i = 0; i < n->zi.operand_count_visible; i++)

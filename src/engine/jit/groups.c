@@ -1,9 +1,10 @@
 // Accesses that share one check.
 //
-// Within a run, accesses that lie near each other relative to the same value of a register (a frame on the stack, the
-// fields of a structure) are checked together, by the first of them: one compare for the whole range, and the host's
-// address stays in a register. That is right because nothing can change the TLB within a run: whatever might, leaves
-// it. If the check fails, because the range crosses a page for example, the handlers do one access after the other.
+// Within a run, accesses that lie near each other relative to the same value of a register (a frame on the
+// stack, the fields of a structure) are checked together, by the first of them: one compare for the whole
+// range, and the host's address stays in a register. That is right because nothing can change the TLB within
+// a run: whatever might, leaves it. If the check fails, because the range crosses a page for example, the
+// handlers do one access after the other.
 #include "engine/jit/guest.h"
 
 #include <string.h>
@@ -116,11 +117,8 @@ static struct jit_access stack(const struct jit_op *n)
   bool down = n->kind == JIT_PUSH || n->kind == JIT_CALL;
   if (!down && n->kind != JIT_POP && n->kind != JIT_LEAVE && n->kind != JIT_RET)
     return (struct jit_access){.base = -1, .group = -1};
-  return (struct jit_access){.base = n->kind == JIT_LEAVE ? RBP : RSP,
-                             .group = -1,
-                             .disp = down ? -8 : 0,
-                             .size = 8,
-                             .write = down};
+  return (struct jit_access){
+      .base = n->kind == JIT_LEAVE ? RBP : RSP, .group = -1, .disp = down ? -8 : 0, .size = 8, .write = down};
 }
 
 static void join(struct state *s, struct jit_access *x, struct jit_group *groups, int16_t *count)
@@ -149,7 +147,8 @@ static void join(struct state *s, struct jit_access *x, struct jit_group *groups
   s->open[v.id] = x->group = (*count)++;
 }
 
-// Marks where groups begin and end, and dissolves those of one access and those for which there is no register.
+// Marks where groups begin and end, and dissolves those of one access and those for which there is no
+// register.
 static void settle(struct jit_op *ops, unsigned count, unsigned groups)
 {
   struct span {

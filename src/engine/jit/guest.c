@@ -59,7 +59,8 @@ static void shift(struct jit_op *n)
   }
 }
 
-// OF follows from the result only for a count of 1; else it stays, which the host's instruction does not promise.
+// OF follows from the result only for a count of 1; else it stays, which the host's instruction does not
+// promise.
 static void rotate(struct jit_op *n)
 {
   if (n->zo[0].type == ZYDIS_OPERAND_TYPE_REGISTER && n->zo[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
@@ -221,10 +222,13 @@ uint32_t jit_written(const struct jit_op *n)
   if (n->kind == JIT_LEAVE)
     mask |= 1u << RBP;
   if (n->kind == JIT_WIDE)
-    mask |= 1u << (n->zi.mnemonic == ZYDIS_MNEMONIC_CWDE || n->zi.mnemonic == ZYDIS_MNEMONIC_CDQE ? RAX : RDX);
+    mask |=
+        1u << (n->zi.mnemonic == ZYDIS_MNEMONIC_CWDE || n->zi.mnemonic == ZYDIS_MNEMONIC_CDQE ? RAX : RDX);
   for (unsigned i = 0; i < n->zi.operand_count_visible && n->kind != JIT_NOTHING && n->kind != JIT_WIDE; i++)
-    if (n->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && jit_writes(&n->zo[i]))
-      mask |= 1u << jit_guest_reg(&n->zo[i]);
+    if (n->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && jit_writes(&n->zo[i])) {
+      int g = jit_guest_reg(&n->zo[i]);
+      mask |= g >= 0 ? 1u << g : 0;
+    }
   return mask;
 }
 

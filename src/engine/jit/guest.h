@@ -25,8 +25,8 @@ enum jit_kind {
 
 enum jit_flag { JIT_CF = 1, JIT_OF = 2, JIT_OTHERS = 4, JIT_ALL = 7 };
 
-// A memory access whose address is a register of the guest plus a constant may share the check of another one that
-// is near by: see groups.c.
+// A memory access whose address is a register of the guest plus a constant may share the check of another one
+// that is near by: see groups.c.
 struct jit_access {
   int8_t base;    // guest register; -1: none, or the address is not of that kind
   int16_t group;  // index into jit_groups, or -1: it is checked by itself
@@ -46,11 +46,12 @@ struct jit_op {
   ZydisDecodedInstruction zi;
   ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
   enum jit_kind kind;
-  uint8_t reads;  // flags that it needs
-  uint8_t writes; // flags that it changes, or may change
-  uint8_t kills;  // flags that it overwrites in any case
-  bool keep;      // its flags are seen by somebody: they go to struct cpu
-  uint32_t unseen; // registers whose value from this op nobody sees: they are written again before the run may be left
+  uint8_t reads;   // flags that it needs
+  uint8_t writes;  // flags that it changes, or may change
+  uint8_t kills;   // flags that it overwrites in any case
+  bool keep;       // its flags are seen by somebody: they go to struct cpu
+  uint32_t unseen; // registers whose value from this op nobody sees: they are written again before the run
+                   // may be left
   struct jit_access access[JIT_ACCESSES];
 };
 
@@ -65,8 +66,8 @@ enum { JIT_GROUPS = BLOCK_MAX };
 void jit_classify(struct jit_op *n);
 // groups.c: sets access of all ops that are translated.
 void jit_group(struct jit_op *ops, unsigned count, struct jit_group *groups);
-// From the last op to the first: sets keep and unseen, and gives back to their handlers those that cannot do it. False: there
-// were such, and what was made of the ops before has to be made again.
+// From the last op to the first: sets keep and unseen, and gives back to their handlers those that cannot do
+// it. False: there were such, and what was made of the ops before has to be made again.
 bool jit_liveness(struct jit_op *ops, unsigned count);
 
 // The number of a general register of the guest (its index in cpu.r); -1: AH..BH or no general register.

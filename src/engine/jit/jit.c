@@ -11,12 +11,12 @@
 #include "engine/engine.h"
 #include "engine/jit/run.h"
 
-// Both mappings of a page count as resident. The one for writing is dropped (its contents are the file's, and stay)
-// after so many blocks.
+// Both mappings of a page count as resident. The one for writing is dropped (its contents are the file's, and
+// stay) after so many blocks.
 enum { DROP_EVERY = 256 };
 
 struct jit {
-  uint8_t *rw, *rx; // one memory, mapped twice: nothing is writable and executable at one address
+  uint8_t *rw, *rx;   // one memory, mapped twice: nothing is writable and executable at one address
   size_t used, first; // first: behind the stubs
   struct stubs stubs;
   bool full;
@@ -93,7 +93,8 @@ void jit_reset(struct jit *j)
   unsigned a, b, c, d;
   j->used = j->first;
   j->full = false;
-  __cpuid(0, a, b, c, d); // code that is written at another address than it runs at needs a serializing instruction
+  __cpuid(0, a, b, c,
+          d); // code that is written at another address than it runs at needs a serializing instruction
   (void)a, (void)b, (void)c, (void)d;
 }
 

@@ -1,12 +1,12 @@
 // Host code for hot blocks.
 //
-// A block that has been entered often enough is translated, op by op, into runs of host code. A run is a handler like
-// any other: the fn of the op with which it begins, called with struct cpu in rdi. So host code and handlers
-// mix freely: what there is no code for stays with its handler, which goes on into the next run by NEXT, and
-// whatever is not the common case (a TLB miss, a fault, a device, a page with code) is left to the handler of
-// the op in question, from which the rest of the block goes on op by op. A run keeps nothing of the guest's in
-// host registers only: every register and every flag that anybody could see is in struct cpu when it may be left.
-// That is why both engines have the same state after every op that can be looked at.
+// A block that has been entered often enough is translated, op by op, into runs of host code. A run is a
+// handler like any other: the fn of the op with which it begins, called with struct cpu in rdi. So host code
+// and handlers mix freely: what there is no code for stays with its handler, which goes on into the next run
+// by NEXT, and whatever is not the common case (a TLB miss, a fault, a device, a page with code) is left to
+// the handler of the op in question, from which the rest of the block goes on op by op. A run keeps nothing
+// of the guest's in host registers only: every register and every flag that anybody could see is in struct
+// cpu when it may be left. That is why both engines have the same state after every op that can be looked at.
 //
 // Only 64-bit code is translated, and never blocks of one instruction (MODE_STEP).
 #ifndef ENGINE_JIT_JIT_H

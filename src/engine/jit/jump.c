@@ -1,10 +1,10 @@
 // The ends of blocks: branches, and the ways from block to block; see run.h.
 //
-// A block that is translated has an entry for other host code, which takes its instructions from the slice and makes it
-// the running one; cpu.r[REG_IP] is its address by then. A branch within the page is a jump, which leads to an exit of
-// its own until the block's link and the target's entry are there, and then to that entry (jit_link). Nobody knows who
-// jumps to a block, so when it dies its entry is overwritten with a jump to a look-up (run_close). All other branches
-// look into the jump cache.
+// A block that is translated has an entry for other host code, which takes its instructions from the slice
+// and makes it the running one; cpu.r[REG_IP] is its address by then. A branch within the page is a jump,
+// which leads to an exit of its own until the block's link and the target's entry are there, and then to that
+// entry (jit_link). Nobody knows who jumps to a block, so when it dies its entry is overwritten with a jump
+// to a look-up (run_close). All other branches look into the jump cache.
 #include "engine/jit/jit.h"
 #include "engine/jit/run.h"
 
@@ -31,8 +31,8 @@ static void ip_add(struct as *a, int64_t disp)
   as_32(a, (uint32_t)disp);
 }
 
-// Looks for the block at the address in rax and puts it into rsi; rcx and rax stay. Returns three jumps that are taken
-// when it is not there.
+// Looks for the block at the address in rax and puts it into rsi; rcx and rax stay. Returns three jumps that
+// are taken when it is not there.
 struct misses {
   uint8_t *from[3];
 };
@@ -160,8 +160,8 @@ static void go_direct_to(struct run *r, int64_t disp, unsigned slot)
 #endif
 }
 
-// Finds the block at the address in rax. What is not there, or has an address that is not canonical, is left to the
-// op's handler: nothing has been changed yet.
+// Finds the block at the address in rax. What is not there, or has an address that is not canonical, is left
+// to the op's handler: nothing has been changed yet.
 static void find(struct run *r, const struct jit_op *n)
 {
   struct misses m = look(&r->as);

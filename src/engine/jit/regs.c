@@ -2,10 +2,10 @@
 #include "engine/jit/run.h"
 
 // Handlers that are not entered by a jump have something of their own in the registers that C functions keep.
-static const uint8_t pool[] = {H_R8,  H_R9,
-                               H_R10,
+static const uint8_t pool[] = {H_R8,  H_R9,  H_R10,
 #if OP_CHAIN
-                               H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15
+                               H_RBX, H_RBP, H_R12, H_R13,
+                               H_R14, H_R15
 #endif
 };
 enum { POOL = sizeof pool / sizeof pool[0] };
@@ -104,7 +104,7 @@ void run_flags_in(struct run *r)
 
 void run_flags_out(struct run *r)
 {
-  as_8(&r->as, 0x9f); // lahf
+  as_8(&r->as, 0x9f);                                       // lahf
   as_bytes(&r->as, (const uint8_t[]){0x0f, 0x90, 0xc0}, 3); // seto al
   as_8(&r->as, 0x66);
   as_rm(&r->as, false, 0x89, H_RAX, CPU, AT(fl));

@@ -1,8 +1,9 @@
 // The run that is being written: where it stands, what its host registers hold, what is left for its end.
 //
-// Registers: rdi is struct cpu. rax, rcx, rdx, rsi and r11 are free within an op. The others hold registers of the
-// guest that were read or written in this run. Each write also goes to struct cpu at once, unless another one follows
-// before the run may be left: so it can be left wherever that is possible without another thought.
+// Registers: rdi is struct cpu. rax, rcx, rdx, rsi and r11 are free within an op. The others hold registers
+// of the guest that were read or written in this run. Each write also goes to struct cpu at once, unless
+// another one follows before the run may be left: so it can be left wherever that is possible without another
+// thought.
 #ifndef ENGINE_JIT_RUN_H
 #define ENGINE_JIT_RUN_H
 
@@ -12,9 +13,9 @@
 #include "engine/jit/asm.h"
 #include "engine/jit/guest.h"
 
-#define CPU H_RDI
+#define CPU       H_RDI
 #define AT(field) ((int32_t)offsetof(struct cpu, field))
-#define AT_REG(g) ((int32_t)offsetof(struct cpu, r) + (int32_t)(g) * 8)
+#define AT_REG(g) ((int32_t)offsetof(struct cpu, r) + (int32_t)(g)*8)
 
 // Why a run is left off its straight way.
 enum exit_kind {
@@ -69,17 +70,17 @@ struct place {
 
 // regs.c
 void run_begin(struct run *r);
-unsigned run_get(struct run *r, unsigned guest); // with its value
-unsigned run_def(struct run *r, unsigned guest); // to be written as a whole
-void run_wrote(struct run *r, unsigned guest);   // its host register was
-void run_flags_in(struct run *r);                // the host's flags become the guest's; changes rax
-void run_flags_out(struct run *r);               // the reverse; changes rax
-unsigned run_claim(struct run *r);               // a host register for a group
+unsigned run_get(struct run *r, unsigned guest);      // with its value
+unsigned run_def(struct run *r, unsigned guest);      // to be written as a whole
+void run_wrote(struct run *r, unsigned guest);        // its host register was
+void run_flags_in(struct run *r);                     // the host's flags become the guest's; changes rax
+void run_flags_out(struct run *r);                    // the reverse; changes rax
+unsigned run_claim(struct run *r);                    // a host register for a group
 void run_next(struct run *r, const struct jit_op *n); // another op begins
 void run_exit(struct run *r, uint8_t *from, enum exit_kind kind, const struct jit_op *op, unsigned slot);
 
-// memory.c: where the op's operand or its place on the stack is. Leaves to the op's handler if that cannot be accessed
-// fast. Changes rax, rcx, rdx and flags unless it shares the check of an access before.
+// memory.c: where the op's operand or its place on the stack is. Leaves to the op's handler if that cannot be
+// accessed fast. Changes rax, rcx, rdx and flags unless it shares the check of an access before.
 struct place run_access(struct run *r, const struct jit_op *n, unsigned which);
 
 // body.c: an op that does not end the block.
