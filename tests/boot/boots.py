@@ -18,6 +18,9 @@ import guest
 
 APPEND = "console=ttyS0 quiet"
 DISK_MARK = "3a5b"
+# Twice the same, without the translator, and with all code translated at once.
+ENGINES = ([], [], ["-accel", "interp"], ["-accel", "jit,hot=1"])
+HASH = "state-hash: [0-9a-f]{16} instructions [0-9]+"
 
 
 class Context:
@@ -148,10 +151,9 @@ def extra_a_hypervisor_on_the_cpu_model_family10h_boots_a_guest(ctx):
         _hypervisor(ctx, npt, 1, model="family10h,+svm,+npt,+nrip-save")
 
 
-def extra_two_runs_of_a_hypervisor_end_with_the_same_hash(ctx):
-    lines = [_hypervisor(ctx, 1, 2, ["-smp", "2", "-state-hash"]).line("state-hash: [0-9a-f]{16} instructions [0-9]+")
-             for _ in range(2)]
-    assert lines[0] == lines[1], f"{lines[0]} and {lines[1]}"
+def extra_two_runs_of_a_hypervisor_and_all_engines_end_with_the_same_hash(ctx):
+    lines = [_hypervisor(ctx, 1, 2, ["-smp", "2", "-state-hash", *engine]).line(HASH) for engine in ENGINES]
+    assert len(set(lines)) == 1, lines
 
 
 def extra_a_guest_of_a_hypervisor_is_a_hypervisor(ctx):
@@ -181,10 +183,10 @@ def known_world_switches_are_counted_exactly(ctx):
         assert by_asid[2] == {"asid": 2, "fills": 1, "flushes": 0, "kept": 1, "nested_kept": 1}, by_asid
 
 
-def two_runs_end_with_the_same_hash(ctx):
+def two_runs_and_all_engines_end_with_the_same_hash(ctx):
     args = ctx.linux() + ["-append", APPEND, "-m", "256", "-smp", "2", "-state-hash"]
-    lines = [_linux_runs(ctx, args, cpus=2).line("state-hash: [0-9a-f]{16} instructions [0-9]+") for _ in range(2)]
-    assert lines[0] == lines[1], f"{lines[0]} and {lines[1]}"
+    lines = [_linux_runs(ctx, args + engine, cpus=2).line(HASH) for engine in ENGINES]
+    assert len(set(lines)) == 1, lines
 
 
 def another_command_line_ends_with_another_hash(ctx):
