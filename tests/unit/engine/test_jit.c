@@ -191,6 +191,22 @@ TEST(of_neighbours_each_faults_by_itself)
   IS(p, RBX, JB_READONLY + 0x1000 - 24);
 }
 
+// A page that may be read: what shares the check of a read does not write.
+CODE(read_then_write, "mov r8d, 20\n"
+                      "1: mov rax, [rbx]\n inc rax\n mov [rbx + 8], rax\n mov rcx, [rbx + 16]\n"
+                      "dec r8d\n cmovz rbx, rdi\n cmp r8d, -1\n jne 1b\n hlt");
+
+TEST(a_write_that_shares_the_check_of_a_read_faults)
+{
+  PROGRAM(p, read_then_write);
+  SET(p, RBX, JB_DATA);
+  SET(p, RDI, JB_READONLY);
+  go(p);
+  ended_by(p, VEC_PF, JB_CODE + 12);
+  assert_int_equal(p->b->cpu[0]->cr2, JB_READONLY + 8);
+  WORD_IS(p, FRAME_ERROR, 3);
+}
+
 CODE(
     crossing,
     "mov ecx, 30\n"
@@ -424,6 +440,30 @@ TEST(a_page_that_is_mapped_elsewhere_is_found_there_after_a_flush)
   ended_well(p);
   WORD_IS(p, JB_DATA2, 10);
   WORD_IS(p, JB_DATA, 10);
+}
+
+// What is called moves to another page and back; each has a translated block at this address.
+CODE(
+    moved_code,
+    "mov ecx, 20\n 1: call rbx\n add rsi, rax\n mov rdx, [rdi]\n mov [rdi], r9\n mov r9, rdx\n invlpg [rbx]\n"
+    "call rbx\n add rsi, rax\n dec ecx\n jnz 1b\n hlt");
+CODE(returns_1, "mov eax, 1\n ret");
+CODE(returns_100, "mov eax, 100\n ret");
+
+TEST(code_whose_page_is_mapped_elsewhere_is_called_there)
+{
+  PROGRAM(p, moved_code);
+  load_at(p, JB_CODE + 0x1000, returns_1, returns_1_end);
+  load_at(p, JB_CODE + 0x2000, returns_100, returns_100_end);
+  BOTH(p, jitbed_map(bed, JB_END, JB_PT | 0x63));
+  BOTH(p, jitbed_map(bed, JB_CODE_ALIAS, (JB_CODE + 0x1000) | 0x67));
+  SET(p, RSP, JB_STACK + 0x1000);
+  SET(p, RBX, JB_CODE_ALIAS);
+  SET(p, RDI, JB_END + (JB_CODE_ALIAS >> 12) * 8);
+  SET(p, R9, (JB_CODE + 0x2000) | 0x67);
+  go(p);
+  ended_well(p);
+  IS(p, RSI, 20 * 101);
 }
 
 CODE(aliased, "mov ecx, 20\n 1: lea rax, [rip + 2f]\n add rsi, rax\n mov rdx, [rip + 2f + 0x100]\n add rsi, "
@@ -674,6 +714,8 @@ int main(void)
       cmocka_unit_test(a_write_that_faults_in_a_block_shows_the_state_before_it),
       cmocka_unit_test(a_push_that_faults_leaves_the_stack_pointer),
       cmocka_unit_test(of_neighbours_each_faults_by_itself),
+      cmocka_unit_test(a_write_that_shares_the_check_of_a_read_faults),
+      cmocka_unit_test(code_whose_page_is_mapped_elsewhere_is_called_there),
       cmocka_unit_test(an_access_may_cross_a_page),
       cmocka_unit_test(a_write_that_crosses_into_a_missing_page_writes_nothing),
       cmocka_unit_test(a_store_into_a_later_instruction_of_its_block_counts_at_once),
