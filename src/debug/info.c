@@ -9,6 +9,7 @@
 #include "debug/pagetable.h"
 #include "debug/regs.h"
 #include "debug/stats.h"
+#include "engine/jit/jit.h"
 #include "machine/machine.h"
 
 typedef unsigned long long ull;
@@ -216,11 +217,27 @@ static void clock(struct monitor_call *c)
           (ull)m->engine.code.dropped);
 }
 
+static void jit(struct monitor_call *c)
+{
+  const struct machine *m = c->machine;
+  struct jit_stats s = jit_stats(m->engine.code.jit);
+  if (!m->engine.code.jit)
+    fprintf(c->out, "no block becomes host code (-accel interp)\n");
+  else
+    fprintf(c->out,
+            "blocks translated %llu of %llu that were built, dropped %llu, all dropped %llu times\n"
+            "instructions in them %llu, with host code %llu; host code %llu KB of %u KB\n",
+            (ull)s.blocks, (ull)m->engine.code.built, (ull)m->engine.code.dropped,
+            (ull)m->engine.code.emptied, (ull)s.ops, (ull)s.native, (ull)(s.bytes >> 10),
+            (unsigned)JIT_ARENA >> 10);
+}
+
 const struct monitor_command monitor_info[] = {
     {"registers", NULL, "[-a]", "registers of the current CPU, or of all", registers},
     {"cpus", NULL, "", "the CPUs", cpus},
     {"mem", NULL, "", "what the page tables map", mem},
     {"tlb", NULL, "", "what the TLB holds", tlb},
+    {"jit", NULL, "", "blocks that became host code", jit},
     {"stats", NULL, "", "what was counted: world switches, exits, page walks, the TLB", stats},
     {"mtree", NULL, "", "the address maps", mtree},
     {"pci", NULL, "", "PCI functions", pci},

@@ -9,6 +9,7 @@
 #include "cpu/model.h"
 #include "cpu/svm/svm.h"
 #include "cpu/tlb.h"
+#include "engine/jit/jit.h"
 #include "machine/machine.h"
 
 typedef unsigned long long ull;
@@ -186,8 +187,12 @@ bool stats_write(struct machine *m, const char *path, struct err *e)
   cpus(f, m);
   fabric(f, m);
   exclusion(f, m);
-  fprintf(f, "  \"blocks\": {\"built\": %llu, \"dropped\": %llu, \"emptied\": %llu},\n",
-          (ull)m->engine.code.built, (ull)m->engine.code.dropped, (ull)m->engine.code.emptied);
+  struct jit_stats j = jit_stats(m->engine.code.jit);
+  fprintf(f,
+          "  \"blocks\": {\"built\": %llu, \"dropped\": %llu, \"emptied\": %llu, \"translated\": %llu, "
+          "\"host_code_bytes\": %llu},\n",
+          (ull)m->engine.code.built, (ull)m->engine.code.dropped, (ull)m->engine.code.emptied, (ull)j.blocks,
+          (ull)j.bytes);
   fprintf(
       f,
       "  \"host\": {\"run_seconds\": %.6f, \"user_seconds\": %.6f, \"system_seconds\": %.6f, \"mips\": %.2f, "

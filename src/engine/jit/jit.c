@@ -100,7 +100,12 @@ void jit_reset(struct jit *j)
 
 struct jit_stats jit_stats(const struct jit *j)
 {
-  return j ? j->stats : (struct jit_stats){0};
+  struct jit_stats s = {0};
+  if (j) {
+    s = j->stats;
+    s.bytes = j->used;
+  }
+  return s;
 }
 
 // ---- translation ----
@@ -171,7 +176,6 @@ static void translate(struct jit *j, struct block *b)
     j->full = true;
     return;
   }
-  size_t before = j->used;
   decode_again(j, b);
   memset(j->fns, 0, sizeof j->fns);
   for (unsigned i = 0; i < b->count;) {
@@ -186,7 +190,6 @@ static void translate(struct jit *j, struct block *b)
       b->ops[i].fn = j->fns[i];
   j->stats.blocks++;
   j->stats.ops += b->count;
-  j->stats.bytes += j->used - before;
   if (j->stats.blocks % DROP_EVERY == 0)
     madvise(j->rw, JIT_ARENA, MADV_DONTNEED);
 }

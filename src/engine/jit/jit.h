@@ -38,7 +38,7 @@ void jit_reset(struct jit *j);
 
 struct jit_stats {
   uint64_t blocks, ops, native; // translated, their ops, and those of them that have host code
-  uint64_t bytes;               // of host code
+  uint64_t bytes;               // of host code that are in use
 };
 struct jit_stats jit_stats(const struct jit *j);
 
