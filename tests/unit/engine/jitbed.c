@@ -134,12 +134,15 @@ void jitbed_start(struct jitbed *b, unsigned cpu, unsigned cpl)
 {
   struct cpu *c = b->cpu[cpu];
   unsigned dpl = cpl << SEGA_DPL_SHIFT;
-  tlb_flush_all(c);
-  c->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-  c->cr2 = c->dr6 = c->db_bits = c->pending = 0;
+  const uint64_t cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+  const uint64_t cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT, efer = EFER_LME | EFER_LMA | EFER_NXE;
+  if (c->cr0 != cr0 || c->cr3 != JB_TABLES || c->cr4 != cr4 || c->efer != efer)
+    tlb_flush_all(c);
+  c->cr0 = cr0;
   c->cr3 = JB_TABLES;
-  c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-  c->efer = EFER_LME | EFER_LMA | EFER_NXE;
+  c->cr4 = cr4;
+  c->efer = efer;
+  c->cr2 = c->dr6 = c->db_bits = c->pending = 0;
   c->dr7 = 0x400;
   memset(c->dr, 0, sizeof c->dr);
   for (unsigned i = 0; i < SEG_COUNT; i++)

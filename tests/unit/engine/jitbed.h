@@ -51,7 +51,8 @@ struct jitbed {
 struct jitbed *jitbed_new(unsigned cpus, unsigned hot);
 void jitbed_free(struct jitbed *b);
 
-// Registers and control state anew: 64-bit code at JB_CODE with a CPL of 0 or 3; general registers stay.
+// Registers and control state anew: 64-bit code at JB_CODE with a CPL of 0 or 3. General registers stay, and
+// so does the TLB unless control registers had been changed.
 void jitbed_start(struct jitbed *b, unsigned cpu, unsigned cpl);
 // The page table's entry for a linear address below 2 MB; the caller flushes the TLB.
 void jitbed_map(struct jitbed *b, uint64_t la, uint64_t entry);

@@ -192,7 +192,7 @@ TEST(of_neighbours_each_faults_by_itself)
 }
 
 // A page that may be read: what shares the check of a read does not write.
-CODE(read_then_write, "mov r8d, 20\n"
+CODE(read_then_write, "mov r8d, 20\n mov rax, [rdi]\n"
                       "1: mov rax, [rbx]\n inc rax\n mov [rbx + 8], rax\n mov rcx, [rbx + 16]\n"
                       "dec r8d\n cmovz rbx, rdi\n cmp r8d, -1\n jne 1b\n hlt");
 
@@ -202,7 +202,7 @@ TEST(a_write_that_shares_the_check_of_a_read_faults)
   SET(p, RBX, JB_DATA);
   SET(p, RDI, JB_READONLY);
   go(p);
-  ended_by(p, VEC_PF, JB_CODE + 12);
+  ended_by(p, VEC_PF, JB_CODE + 15);
   assert_int_equal(p->b->cpu[0]->cr2, JB_READONLY + 8);
   WORD_IS(p, FRAME_ERROR, 3);
 }

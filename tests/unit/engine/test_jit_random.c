@@ -54,9 +54,11 @@ static void give(struct jitbed *b, const struct jitgen *g, bool code, unsigned h
   if ((how >> 17 & 7) == 0 && cpl == 3) { // alignment is checked
     c->cr0 |= CR0_AM;
     flags |= FL_AC;
+    tlb_flush_all(c);
   }
   if ((how >> 17 & 7) == 0 && cpl == 0) { // pages of privilege 3 by AC only
     c->cr4 |= CR4_SMAP;
+    tlb_flush_all(c);
     if (how >> 20 & 7)
       flags |= FL_AC;
   }
@@ -104,7 +106,11 @@ static void one(struct jitbed *a, struct jitbed *b, uint64_t seed)
   uint64_t at = JB_CODE + (seed % 4 ? seed % 0x800 : 0xe00 + seed % 0x200); // within a page, or over its end
   jitgen_program(&g, seed, at);
   unsigned how = (unsigned)jitgen_random(&g);
-  if (jitgen_below(&g, 4) == 0) {
+  if (jitgen_below(&g, 4) == 0) { // the page of much data may be clean, or one that is only read
+    static const uint64_t rights[] = {0x67, 0x27, 0x65};
+    uint64_t entry = (JB_DATA + 0x1000) | rights[jitgen_below(&g, 3)] | 1ull << 63;
+    jitbed_map(a, JB_DATA + 0x1000, entry);
+    jitbed_map(b, JB_DATA + 0x1000, entry);
     tlb_flush_all(a->cpu[0]);
     tlb_flush_all(b->cpu[0]);
   }
