@@ -151,7 +151,7 @@ def extra_a_hypervisor_on_the_cpu_model_family10h_boots_a_guest(ctx):
         _hypervisor(ctx, npt, 1, model="family10h,+svm,+npt,+nrip-save")
 
 
-def extra_two_runs_of_a_hypervisor_and_all_engines_end_with_the_same_hash(ctx):
+def two_runs_of_a_hypervisor_and_all_engines_end_with_the_same_hash(ctx):
     lines = [_hypervisor(ctx, 1, 2, ["-smp", "2", "-state-hash", *engine]).line(HASH) for engine in ENGINES]
     assert len(set(lines)) == 1, lines
 
