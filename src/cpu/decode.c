@@ -271,7 +271,9 @@ enum decode_status decode_block(struct decoder *d, struct block *b, const uint8_
     }
   }
   b->count = n;
-  b->bytes = off;
+  b->bytes = b->extent = off;
+  if (n && b->ops[n - 1].fn == op_ud) // with other bytes behind its first it might be an instruction
+    b->extent = b->ops[n - 1].off + 15u < avail ? b->ops[n - 1].off + 15u : avail;
   bool go = (b->mode & (MODE_CS64 | MODE_FLAT)) && !(b->mode & MODE_STEP);
   b->ops[n] = (struct op){.fn = go ? op_end_go : op_end, .off = off, .index = n, .row = ZYDIS_MNEMONIC_NOP};
   if (n == 0)

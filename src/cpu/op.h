@@ -63,7 +63,8 @@ struct block {
   struct block *next[2]; // chained successors in the same page: taken, fall-through
   struct block *hash;    // bucket list
   struct block *page;    // list of the page's blocks
-  uint32_t op_count;     // entries of ops[], terminator included
+  uint16_t op_count;     // entries of ops[], terminator included
+  uint16_t extent;       // bytes that it depends on: more than `bytes` if it ends with what does not decode
   uint32_t heat;         // entries until it is translated
   const void *native;    // the way in from host code
   op_fn *first;    // the handler of ops[0], which stands for the block while it is counted or translated

@@ -127,7 +127,7 @@ static void mark_code(struct code *k, struct block *b)
     *flags &= ~RAM_WTLB;
   }
   *flags |= RAM_CODE;
-  unsigned first = (b->ram & 0xfff) >> 6, last = ((b->ram & 0xfff) + b->bytes - 1) >> 6;
+  unsigned first = (b->ram & 0xfff) >> 6, last = ((b->ram & 0xfff) + b->extent - 1) >> 6;
   for (unsigned g = first; g <= last; g++)
     k->granules[page] |= 1ull << g;
   b->page = k->pages[page];
@@ -197,8 +197,8 @@ struct block *code_from_bytes(struct code *k, const uint8_t *bytes, unsigned ava
     }
     struct block *b = keep(k);
     if (b) {
-      *s = (struct scratch){.mode = mode, .len = b->bytes, .block = b};
-      memcpy(s->bytes, bytes, b->bytes);
+      *s = (struct scratch){.mode = mode, .len = (uint8_t)b->extent, .block = b};
+      memcpy(s->bytes, bytes, b->extent);
       return b;
     }
     make_room(k);
@@ -223,7 +223,7 @@ static void written_page(struct code *k, size_t page, unsigned from, unsigned to
   uint64_t left = 0;
   for (struct block **p = &k->pages[page]; *p;) {
     struct block *b = *p;
-    unsigned first = b->ram & 0xfff, last = first + b->bytes - 1;
+    unsigned first = b->ram & 0xfff, last = first + b->extent - 1;
     if (first <= to && last >= from) {
       b->dead = true;
       if (k->jit)

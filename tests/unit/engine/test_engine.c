@@ -238,6 +238,27 @@ static void a_fault_in_a_block_shows_the_flags_before_it(void **state)
   bed_free(b);
 }
 
+static void bytes_behind_an_undefined_opcode_may_make_it_an_instruction(void **state)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  code(b, "\xc6\x06\x06\x10\xc0\xfe\x18\xf4", 8); // mov byte [1006h], c0h; fe 18 becomes inc al; hlt
+  run(b, 100);
+  assert_int_equal(c->ip, CODE + 8);
+  assert_int_equal(c->r[RAX] & 0xff, 1);
+  ram_write(&b->ram, CODE + 6, "\x18", 1);
+  c->run = RUN_ON;
+  c->ip = CODE + 5;
+  run(b, 200);
+  assert_int_equal(c->ip, HANDLER + 1); // #UD
+  ram_write(&b->ram, CODE + 6, "\xc0", 1); // by a device
+  c->run = RUN_ON;
+  c->ip = CODE + 5;
+  run(b, 300);
+  assert_int_equal(c->ip, CODE + 8);
+  bed_free(b);
+}
+
 static void the_limit_is_exact(void **state)
 {
   struct bed *b = bed_new(1);
@@ -444,6 +465,7 @@ int main(void)
       cmocka_unit_test(a_machine_check_during_another_one_shuts_down),
       cmocka_unit_test(flags_are_the_same_in_blocks_and_by_single_instructions),
       cmocka_unit_test(a_fault_in_a_block_shows_the_flags_before_it),
+      cmocka_unit_test(bytes_behind_an_undefined_opcode_may_make_it_an_instruction),
       cmocka_unit_test(the_limit_is_exact),
       cmocka_unit_test(the_limit_counts_the_instructions_of_all_cpus),
       cmocka_unit_test(what_comes_at_the_limit_is_delivered_after_it),
