@@ -250,7 +250,7 @@ static void bytes_behind_an_undefined_opcode_may_make_it_an_instruction(void **s
   c->run = RUN_ON;
   c->ip = CODE + 5;
   run(b, 200);
-  assert_int_equal(c->ip, HANDLER + 1); // #UD
+  assert_int_equal(c->ip, HANDLER + 1);    // #UD
   ram_write(&b->ram, CODE + 6, "\xc0", 1); // by a device
   c->run = RUN_ON;
   c->ip = CODE + 5;
