@@ -129,10 +129,12 @@ static void one(struct jitbed *a, struct jitbed *b, uint64_t seed)
   }
 }
 
-static void random_programs_have_the_same_state_after_every_slice(void **state)
+// hot: entries until a block is translated.
+static void run_with(unsigned hot, uint64_t first, uint64_t cases)
 {
-  struct jitbed *a = jitbed_new(1, 0), *b = jitbed_new(1, 1);
-  uint64_t cases = setting("JIT_CASES", CASES), first = setting("JIT_SEED", 1), x = 1;
+  struct jitbed *a = jitbed_new(1, 0), *b = jitbed_new(1, hot);
+  uint64_t x = 1;
+  instructions = 0;
   for (unsigned i = 0; i < sizeof noise / sizeof noise[0]; i++)
     noise[i] = x = x * 6364136223846793005u + 1442695040888963407u;
   ram_write(&a->ram, JB_READONLY, noise, 0x1000);
@@ -140,8 +142,9 @@ static void random_programs_have_the_same_state_after_every_slice(void **state)
   for (uint64_t i = 0; i < cases && !failures; i++)
     one(a, b, first + i);
   struct jit_stats s = jit_stats(b->engine.code.jit);
-  printf("%llu cases, %llu instructions, %llu exceptions; %llu blocks, %llu ops of %llu have host code\n",
-         (unsigned long long)cases, (unsigned long long)instructions,
+  printf("hot=%u: %llu cases, %llu instructions, %llu exceptions; %llu blocks, %llu ops of %llu have host "
+         "code\n",
+         hot, (unsigned long long)cases, (unsigned long long)instructions,
          (unsigned long long)b->cpu[0]->stat_exceptions, (unsigned long long)s.blocks,
          (unsigned long long)s.native, (unsigned long long)s.ops);
   assert_int_equal(failures, 0);
@@ -149,10 +152,21 @@ static void random_programs_have_the_same_state_after_every_slice(void **state)
   jitbed_free(b);
 }
 
+static void random_programs_have_the_same_state_after_every_slice(void **state)
+{
+  run_with(1, setting("JIT_SEED", 1), setting("JIT_CASES", CASES));
+}
+
+static void blocks_become_host_code_while_they_are_run_and_nothing_shows(void **state)
+{
+  run_with(3, setting("JIT_SEED", 1), setting("JIT_CASES", CASES) / 4);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(random_programs_have_the_same_state_after_every_slice),
+      cmocka_unit_test(blocks_become_host_code_while_they_are_run_and_nothing_shows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
