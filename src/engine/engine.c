@@ -11,7 +11,6 @@
 
 // Pacing: a guest at work waits far less than this many times the time that it executes, and one at a
 // prompt far more.
-#define CREDIT_MAX  5000000000u
 #define CREDIT_RATE 16
 
 static uint64_t running_ns(void *arg)
@@ -66,8 +65,9 @@ bool engine_init(struct engine *e, struct cpu **cpus, unsigned count, struct clo
                        .log = log,
                        .ns_shift = ns_shift,
                        .quantum = QUANTUM,
-                       .poll_every = 1000000,
-                       .credit = CREDIT_MAX};
+                       .poll_every = 4000000,
+                       .credit = ENGINE_CREDIT,
+                       .most = ENGINE_CREDIT};
   clock->sooner = sooner;
   clock->sooner_arg = e;
   for (unsigned i = 0; i < count; i++) {
@@ -150,6 +150,14 @@ static bool skip(struct engine *e, uint64_t next)
   return true;
 }
 
+void engine_pace(struct engine *e, bool on, uint64_t most)
+{
+  e->pace = on;
+  if (most < e->most && e->credit > most)
+    e->credit = most;
+  e->most = most;
+}
+
 void engine_waited(struct engine *e, uint64_t ns)
 {
   e->credit += ns < e->wait ? ns : e->wait;
@@ -216,8 +224,10 @@ enum engine_stop engine_run(struct engine *e)
     if (!longest && !e->stop)
       longest = 1;
     e->busy = k->base + (longest << e->ns_shift);
-    if (e->credit < CREDIT_MAX)
-      e->credit += (longest << e->ns_shift) * CREDIT_RATE;
+    if (e->credit < e->most) {
+      uint64_t more = (longest << e->ns_shift) * CREDIT_RATE;
+      e->credit = more < e->most - e->credit ? e->credit + more : e->most;
+    }
     clock_advance(k, e->busy);
   }
 }

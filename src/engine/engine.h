@@ -34,8 +34,8 @@ struct engine {
   uint64_t busy; // ns: until when a CPU executed something
   // Idle time is skipped at once only as far as the credit goes, which execution renews and waiting buys.
   bool pace;
-  uint64_t credit, wait; // ns
-  uint64_t poll_every;   // ns of virtual time between two ENGINE_POLL
+  uint64_t credit, most, wait; // ns; execution renews the credit up to `most`
+  uint64_t poll_every;         // ns of virtual time between two ENGINE_POLL
   uint64_t next_poll;
   uint32_t ns_shift;
   bool stop;
@@ -52,6 +52,9 @@ void engine_free(struct engine *e);
 enum engine_stop engine_run(struct engine *e);
 // Makes engine_run return ENGINE_REQUEST as soon as the running instruction is done.
 void engine_request_stop(struct engine *e);
+// Whether idle time is paced, and how much of it, in ns, the guest's work can pay for in advance.
+#define ENGINE_CREDIT UINT64_C(5000000000) // plenty
+void engine_pace(struct engine *e, bool on, uint64_t most);
 // After ENGINE_WAIT: this much of the host's time went by.
 void engine_waited(struct engine *e, uint64_t ns);
 // Executes exactly one instruction (and events due before it) on one CPU; for the debugger.

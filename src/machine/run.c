@@ -72,10 +72,9 @@ static void set_pace(struct machine *m)
 {
   bool network = netdevs_running(&m->netdevs);
   m->engine.alone = !chardevs_open(&m->chardevs) && !m->netdevs.first;
-  m->engine.pace = m->config->clock != CLOCK_HOST && (network || chardevs_interactive(&m->chardevs));
+  bool pace = m->config->clock != CLOCK_HOST && (network || chardevs_interactive(&m->chardevs));
   // A network answers in the host's time: no guest's timeout may run out before.
-  if (network && m->engine.credit > NETWORK_CREDIT)
-    m->engine.credit = NETWORK_CREDIT;
+  engine_pace(&m->engine, pace, network ? NETWORK_CREDIT : ENGINE_CREDIT);
 }
 
 static bool finish(struct machine *m, enum machine_end end)
