@@ -139,13 +139,11 @@ static void require_host(const struct play *p)
 
 // ---- a round ----
 
-// What the manual says of a guest without nested paging in legacy PAE mode; true if it may be so.
-static bool pointers_bad(const struct cpubed *b, const struct vmcb *v)
+// Legacy PAE mode with page-directory pointers that cannot be loaded.
+static bool pointers_bad(const struct cpubed *b, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer)
 {
-  const struct vmcb_save *g = &v->save;
-  uint64_t at = g->cr3 & 0xffffffe0;
-  if ((v->control.np_control & NP_ENABLE) || !(g->cr0 & CR0_PG) || !(g->cr4 & CR4_PAE) ||
-      (g->efer & EFER_LME))
+  uint64_t at = cr3 & 0xffffffe0;
+  if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (efer & EFER_LME))
     return false;
   if (at > BED_RAM - 32)
     return true;
@@ -156,6 +154,13 @@ static bool pointers_bad(const struct cpubed *b, const struct vmcb *v)
       return true;
   }
   return false;
+}
+
+// What the manual says of a guest without nested paging; true if it may be so.
+static bool guest_pointers_bad(const struct cpubed *b, const struct vmcb *v)
+{
+  const struct vmcb_save *g = &v->save;
+  return !(v->control.np_control & NP_ENABLE) && pointers_bad(b, g->cr0, g->cr3, g->cr4, g->efer);
 }
 
 // The rules of APM2 15.5.1, 15.16, 15.20, 15.21.10 and 15.25.3, once more.
@@ -238,7 +243,7 @@ static void start_round(struct play *p, struct fuzz_in *in)
   p->refused = bad ? bad->id : NULL;
   FUZZ_REQUIRE(illegal(c, v) == (bad != NULL), "%s", bad ? bad->rule : "no rule");
   p->plain = !v->control.clean || !model_has(c->model, FEAT_VMCB_CLEAN);
-  p->legal = !bad && !pointers_bad(b, v);
+  p->legal = !bad && !guest_pointers_bad(b, v);
 }
 
 static void go(struct play *p, unsigned budget)
@@ -306,7 +311,9 @@ static void check_round(struct play *p, uint64_t exits, uint64_t invalid, unsign
   uint64_t code = ((const struct vmcb *)(p->b->ram.mem + at))->control.exitcode;
   FUZZ_REQUIRE(code_exists(code), "EXITCODE %llx", (unsigned long long)code);
   FUZZ_REQUIRE((code == VMEXIT_INVALID) == refused, "EXITCODE %llx", (unsigned long long)code);
-  if (intact(p) && save_area(p) && (refused || saved(p))) {
+  const struct host *h = &p->host; // whose pointers may have gone bad in memory since it loaded them
+  if (intact(p) && save_area(p) && (refused || saved(p)) &&
+      !pointers_bad(p->b, h->cr0, h->cr3, h->cr4, h->efer)) {
     // The HLT may be one instruction too many.
     FUZZ_REQUIRE(c->run == RUN_HALTED || c->run == RUN_ON, "run %u after #VMEXIT %llx", c->run,
                  (unsigned long long)code);
