@@ -53,6 +53,7 @@ void cpu_shutdown(struct cpu *c)
   }
   c->faulted = false;
   c->delivering = false;
+  c->db_bits = 0; // of the deliveries that failed: there is nobody to tell
   c->run = RUN_SHUTDOWN;
   log_line(c->log, LOG_INT, "cpu%u: shutdown at %04x:%016llx\n", c->index, c->seg[SEG_CS].sel,
            (unsigned long long)c->ip);

@@ -313,6 +313,23 @@ static void a_trap_of_a_halt_comes_after_the_limit(void **state)
   bed_free(b);
 }
 
+static void a_watchpoint_hit_on_the_way_into_a_shutdown_does_not_lead_out_of_it(void **state)
+{
+  struct bed *b = bed_new(1);
+  struct cpu *c = b->cpu[0];
+  code(b, "\x90\xeb\xfd", 3);
+  c->sysflags |= FL_TF;
+  c->r[RSP] = 5;    // flags and CS are pushed, the third word would be at ffff
+  c->dr[0] = 3;     // where the flags go
+  c->dr7 = 0x50401; // 2 bytes, writes
+  cpu_changed(c);
+  tlb_flush_all(c);
+  run(b, 1000);
+  assert_int_equal(c->run, RUN_SHUTDOWN);
+  assert_int_equal(c->stat_exceptions, 3); // #DB, #SS, #DF
+  bed_free(b);
+}
+
 // A timer that never ends, as a PIT's.
 struct ticker {
   struct timer t;
@@ -492,6 +509,7 @@ int main(void)
       cmocka_unit_test(the_limit_counts_the_instructions_of_all_cpus),
       cmocka_unit_test(what_comes_at_the_limit_is_delivered_after_it),
       cmocka_unit_test(a_trap_of_a_halt_comes_after_the_limit),
+      cmocka_unit_test(a_watchpoint_hit_on_the_way_into_a_shutdown_does_not_lead_out_of_it),
       cmocka_unit_test(a_machine_that_halts_for_good_ends_by_its_limit),
       cmocka_unit_test(a_halt_that_an_interrupt_may_end_is_no_reason_to_end),
       cmocka_unit_test(idle_time_is_paced_once_there_is_much_of_it),
