@@ -184,7 +184,8 @@ static void check_control(const struct cpu *c)
   FUZZ_REQUIRE(!!(c->efer & EFER_LMA) == ((c->cr0 & CR0_PG) && (c->efer & EFER_LME)), "EFER %llx CR0 %llx",
                (unsigned long long)c->efer, (unsigned long long)c->cr0);
   FUZZ_REQUIRE(!cpu_long(c) || (c->cr4 & CR4_PAE), "long mode without PAE");
-  FUZZ_REQUIRE(!(c->cr4 & CR4_PCIDE) || cpu_long(c), "PCIDE without long mode");
+  FUZZ_REQUIRE(!(c->cr4 & CR4_PCIDE) || cpu_long(c) || c->guest,
+               "PCIDE without long mode"); // no rule of VMRUN's
   FUZZ_REQUIRE(!(c->sysflags & ~(uint32_t)(FL_ALL & ~FL_ARITH)), "flags %x", c->sysflags);
   FUZZ_REQUIRE(c->of <= 1, "OF %u", c->of);
   FUZZ_REQUIRE(!(c->dr6 >> 32) && !(c->dr7 >> 32), "DR6 %llx DR7 %llx", (unsigned long long)c->dr6,
