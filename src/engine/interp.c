@@ -260,15 +260,16 @@ static struct block *find(struct engine *e, struct cpu *c, uint32_t mode, struct
   return NULL;
 }
 
-static inline struct block *lookup(struct engine *e, struct cpu *c)
+// The same by the jump cache. step: MODE_STEP or 0; a block of one instruction has another place in it.
+static inline struct block *lookup(struct engine *e, struct cpu *c, uint32_t step)
 {
-  struct jump *j = jump_slot(c, c->ip);
-  if (likely(j->ip == c->ip && j->key == c->jump_key && !j->block->dead))
+  struct jump *j = jump_slot(c, step ? c->ip + 0x800 : c->ip);
+  uint64_t key = c->jump_key | step;
+  if (likely(j->ip == c->ip && j->key == key && !j->block->dead))
     return j->block;
-  uint64_t key = c->jump_key;
   // After a change of the address space the same code is likely to be at the same place.
-  struct block *b = find(e, c, c->mode, j->ip == c->ip ? j->block : NULL);
-  if (b && b->ram != RAM_NONE && key == c->jump_key)
+  struct block *b = find(e, c, c->mode | step, j->ip == c->ip ? j->block : NULL);
+  if (b && b->ram != RAM_NONE && key == (c->jump_key | step))
     *j = (struct jump){c->ip, key, b};
   return b;
 }
@@ -297,7 +298,7 @@ static void step_one(struct engine *e, struct cpu *c)
   bool trap = (c->sysflags & FL_TF) != 0;
   if ((c->dr7 & 0xff) && !(c->sysflags & FL_RF) && !debug_check_fetch(c))
     return;
-  struct block *b = find(e, c, c->mode | MODE_STEP, NULL);
+  struct block *b = lookup(e, c, MODE_STEP);
   if (!b)
     return;
   if (limit_near(c, b)) {
@@ -373,7 +374,7 @@ void interp_run(struct engine *e, struct cpu *c, uint64_t instructions)
       step_one(e, c);
       continue;
     }
-    struct block *b = lookup(e, c);
+    struct block *b = lookup(e, c, 0);
     if (unlikely(!b))
       continue;
     if (unlikely(b->count > c->left || limit_near(c, b))) {

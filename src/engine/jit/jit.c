@@ -13,11 +13,12 @@
 
 // Both mappings of a page count as resident. The one for writing is dropped (its contents are the file's, and
 // stay) after so many blocks.
-enum { DROP_EVERY = 256 };
+enum { DROP_EVERY = 256, COLD = JIT_ARENA / 2 };
 
 struct jit {
   uint8_t *rw, *rx;   // one memory, mapped twice: nothing is writable and executable at one address
   size_t used, first; // first: behind the stubs
+  size_t cold;        // the second half is for what runs seldom
   struct stubs stubs;
   bool full;
   unsigned hot;
@@ -69,6 +70,7 @@ struct jit *jit_new(const struct decoder *d, struct ram *ram, unsigned hot, stru
   struct as a = {j->rw};
   run_stubs(&a, to_rx(j), &j->stubs);
   j->used = j->first = align((size_t)(a.p - j->rw));
+  j->cold = COLD;
   return j;
 }
 
@@ -92,6 +94,7 @@ void jit_reset(struct jit *j)
 {
   unsigned a, b, c, d;
   j->used = j->first;
+  j->cold = COLD;
   j->full = false;
   __cpuid(0, a, b, c,
           d); // code that is written at another address than it runs at needs a serializing instruction
@@ -103,7 +106,7 @@ struct jit_stats jit_stats(const struct jit *j)
   struct jit_stats s = {0};
   if (j) {
     s = j->stats;
-    s.bytes = j->used;
+    s.bytes = j->used + j->cold - COLD;
   }
   return s;
 }
@@ -141,6 +144,7 @@ static unsigned run_from(struct jit *j, struct block *b, unsigned i)
 {
   struct run *r = &j->run;
   r->as.p = j->rw + j->used;
+  r->cold.p = j->rw + j->cold;
   r->to_rx = to_rx(j);
   r->stubs = &j->stubs;
   r->block = b;
@@ -167,12 +171,13 @@ static unsigned run_from(struct jit *j, struct block *b, unsigned i)
 done:
   run_exits(r);
   j->used = align((size_t)(r->as.p - j->rw));
+  j->cold = (size_t)(r->cold.p - j->rw);
   return i;
 }
 
 static void translate(struct jit *j, struct block *b)
 {
-  if (j->used + JIT_BLOCK_MOST > JIT_ARENA) {
+  if (j->used + JIT_BLOCK_MOST > COLD || j->cold + JIT_BLOCK_MOST > JIT_ARENA) {
     j->full = true;
     return;
   }

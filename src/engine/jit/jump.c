@@ -98,9 +98,8 @@ void run_stubs(struct as *a, int64_t to_rx, struct stubs *stubs)
 }
 
 // sub or add [left], the block's instructions
-static void count(struct run *r, unsigned n)
+static void count(const struct run *r, struct as *a, unsigned n)
 {
-  struct as *a = &r->as;
   as_rex(a, true, 0, H_NONE, CPU, false);
   as_8(a, 0x83);
   as_memory(a, n, CPU, H_NONE, 0, AT(left));
@@ -112,7 +111,7 @@ void run_entry(struct run *r)
   struct as *a = &r->as;
   r->entry = a->p + r->to_rx;
   as_imm64(a, H_RSI, (uintptr_t)r->block); // this is where run_close writes: 5 bytes or more
-  count(r, 5);
+  count(r, a, 5);
   run_exit(r, as_jcc(a, CC_S), EXIT_SPENT, NULL, 0);
   as_store(a, H_RSI, CPU, AT(block));
 }
@@ -279,12 +278,16 @@ void run_end(struct run *r, const struct op *terminator)
   go_direct_to(r, terminator->off, 1);
 }
 
-void run_handler(struct run *r, const struct jit_op *n)
+static void on_with(struct as *a, const struct jit_op *n)
 {
-  struct as *a = &r->as;
   as_imm64(a, H_RSI, (uintptr_t)n->op);
   as_imm64(a, H_RAX, (uintptr_t)n->handler);
   as_jmp_reg(a, H_RAX);
+}
+
+void run_handler(struct run *r, const struct jit_op *n)
+{
+  on_with(&r->as, n);
 }
 
 // ---- exits ----
@@ -300,7 +303,7 @@ static void unlinked(struct as *a, unsigned slot)
 // Through the block's own link; jit_link makes the jump at `from` lead to the target from now on if it can.
 static void link(struct run *r, uint8_t *from, unsigned slot)
 {
-  struct as *a = &r->as;
+  struct as *a = &r->cold;
   as_imm64(a, H_RSI, (uintptr_t)&r->block->next[slot]);
   as_load(a, H_RSI, H_RSI, 0);
   as_rr(a, true, 0x85, H_RSI, H_RSI);
@@ -324,7 +327,7 @@ static bool same(const struct run_exit *x, const struct run_exit *y)
 
 void run_exits(struct run *r)
 {
-  struct as *a = &r->as;
+  struct as *a = &r->cold;
   for (unsigned i = 0; i < r->exit_count; i++) {
     const struct run_exit *x = &r->exits[i];
     as_here(a, x->from);
@@ -332,7 +335,7 @@ void run_exits(struct run *r)
       as_here(a, r->exits[++i].from);
     switch (x->kind) {
     case EXIT_HANDLER:
-      run_handler(r, x->op);
+      on_with(a, x->op);
       break;
     case EXIT_LINK:
       link(r, x->from, x->slot);
@@ -341,7 +344,7 @@ void run_exits(struct run *r)
       unlinked(a, x->slot);
       break;
     case EXIT_SPENT:
-      count(r, 0);
+      count(r, a, 0);
       jmp_to(a, r->to_rx, r->stubs->spent);
       break;
     }

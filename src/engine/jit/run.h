@@ -43,7 +43,8 @@ struct stubs {
 
 struct run {
   struct as as;
-  int64_t to_rx; // from where code is written to where it runs
+  struct as cold; // elsewhere, for the exits: what runs seldom is not to lie between what runs often
+  int64_t to_rx;  // from where code is written to where it runs
   const struct stubs *stubs;
   const struct block *block;
   const struct jit_group *groups;
