@@ -138,6 +138,8 @@ static void attend(struct cpu *c)
     c->pending &= ~PEND_RESET;
     cpu_reset(c);
   }
+  if (c->run == RUN_SHUTDOWN) // the board answers with a reset
+    return;
   bool init = (c->pending & PEND_INIT) && c->gif && !c->in_smm;
   if (init && SVM_INTERCEPTED(c, VMEXIT_INIT)) {
     svm_exit(c, VMEXIT_INIT, 0, 0);
@@ -161,8 +163,6 @@ static void attend(struct cpu *c)
     return;
   }
   c->pending &= ~PEND_SIPI;
-  if (c->run == RUN_SHUTDOWN)
-    return;
   if ((c->pending & PEND_MC) && c->gif) { // mca_log has seen to CR4.MCE and MCIP
     c->pending &= ~PEND_MC;
     c->run = RUN_ON;

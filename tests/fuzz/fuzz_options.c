@@ -101,7 +101,7 @@ static const char *const lines[] = {
     "-device virtio-blk-pci,drive=d0,serial=12 -boot order=dc,once=a,menu=on",
     "-chardev file,id=c0,path=x -serial chardev:c0 -mon chardev=c0,mode=readline",
     "-d int,cpu_reset -D log -limit 1000 -S -no-reboot -snapshot -state-hash",
-    "-accel kvm -clock host -nographic -display none -vga none -nic none -nic "
+    "-accel jit,hot=1,thread=multi -clock host -nographic -display none -vga none -nic none -nic "
     "user,model=e1000,hostfwd=tcp::1-:2 -netdev user,id=a -name x,process=y",
     "-m 512 -smp 4 -nodefaults -node cpus=0-1,mem=256 -node 2-3,mem=256 -link 0-1",
     "-m 512 -smp 4 -nodefaults -numa node,nodeid=0,cpus=0,cpus=3,mem=128 -numa "

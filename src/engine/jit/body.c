@@ -61,6 +61,16 @@ static struct form form_of(const struct jit_op *n)
   return f;
 }
 
+// Handlers shift by CL. What is undefined then (OF, and CF of counts beyond the operand) need not be the same
+// with a constant; so if somebody sees the flags, the constant goes to CL.
+static bool shift_by_cl(const struct jit_op *n, struct form *f)
+{
+  if (!n->keep || n->kills != JIT_ALL || n->op->imm == 1 || n->zi.meta.category != ZYDIS_CATEGORY_SHIFT)
+    return false;
+  f->opcode = 0xd2 | (f->opcode & 1);
+  return true;
+}
+
 // The largest constant is the 64-bit one of MOV, which has a form of its own.
 static void constants(struct as *a, const struct jit_op *n)
 {
@@ -80,6 +90,7 @@ static void plain(struct run *r, const struct jit_op *n)
     run_wrote(r, (unsigned)f.rm);
     return;
   }
+  bool constant_cl = shift_by_cl(n, &f);
   struct place at = {0};
   if (m)
     at = run_access(r, n, JIT_OPERAND);
@@ -92,6 +103,8 @@ static void plain(struct run *r, const struct jit_op *n)
   unsigned rm = m ? at.base : run_def(r, (unsigned)f.rm);
   if (cl)
     as_mov(a, H_RCX, run_get(r, RCX));
+  if (constant_cl)
+    as_imm64(a, H_RCX, (uint64_t)n->op->imm);
   if (n->reads || (n->keep && (cl || inc)))
     run_flags_in(r);
   // Zydis' size of the first operand is that of the operation; MOVZX and MOVSX have another one for the
@@ -108,7 +121,8 @@ static void plain(struct run *r, const struct jit_op *n)
     as_memory(a, reg, at.base, H_NONE, 0, at.disp);
   else
     as_8(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
-  constants(a, n);
+  if (!constant_cl)
+    constants(a, n);
   if (f.reg >= 0 && f.reg_write)
     run_wrote(r, (unsigned)f.reg);
   if (f.rm >= 0 && f.rm_write)

@@ -54,7 +54,7 @@ static void shift(struct jit_op *n)
   if (by->type == ZYDIS_OPERAND_TYPE_REGISTER) {
     if (!memory) // the address would be where the count must be
       plain(n, 0, JIT_ALL, 0);
-  } else if (n->op->imm) {
+  } else if (n->op->imm && (!memory || n->op->imm == 1)) {
     plain(n, 0, JIT_ALL, JIT_ALL);
   }
 }
