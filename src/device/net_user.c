@@ -11,6 +11,7 @@
 #include <slirp/libslirp.h>
 
 #include "device/net.h"
+#include "device/net_flow.h"
 
 #define NS_PER_MS 1000000u
 
@@ -24,7 +25,8 @@ struct net_timer {
 struct net_user_state {
   struct netdev *net;
   Slirp *slirp;
-  char *hostname; // owned
+  char *hostname;        // owned
+  struct net_flow *flow; // owned
   // Only within poll_fds and poll:
   struct pollfd *fill;
   const struct pollfd *filled;
@@ -36,6 +38,7 @@ struct net_user_state {
 static ssize_t to_guest(const void *buf, size_t len, void *opaque)
 {
   struct net_user_state *u = opaque;
+  net_flow_answered(u->flow, buf, len);
   netdev_feed(u->net, buf, len);
   return (ssize_t)len;
 }
@@ -150,10 +153,21 @@ static bool fit(const uint8_t *frame, size_t len)
   return len >= NET_FRAME_MIN + 20 && !(ip[6] & 0x3f) && !ip[7]; // neither more fragments, nor an offset
 }
 
+static bool in_order(struct net_user_state *u, const uint8_t *frame, size_t len)
+{
+  enum net_flow_verdict v = net_flow_check(u->flow, frame, len);
+  if (v == NET_FLOW_ASK_FIRST) {
+    uint8_t question[NET_FLOW_ASK];
+    slirp_input(u->slirp, question, (int)net_flow_question(frame, len, question));
+    v = net_flow_check(u->flow, frame, len);
+  }
+  return v == NET_FLOW_PASS;
+}
+
 static void input(struct netdev *n, const uint8_t *frame, size_t len)
 {
   struct net_user_state *u = n->self;
-  if (fit(frame, len))
+  if (fit(frame, len) && in_order(u, frame, len))
     slirp_input(u->slirp, frame, (int)len);
   else
     n->dropped++;
@@ -188,6 +202,7 @@ static void release(struct netdev *n)
   if (u->slirp)
     slirp_cleanup(u->slirp);
   free(u->hostname);
+  free(u->flow);
   free(u);
 }
 
@@ -311,6 +326,9 @@ bool net_user_open(struct netdev *n, struct opts *o, struct err *e)
   u->net = n;
   n->self = u;
   n->ops = &ops;
+  u->flow = calloc(1, sizeof *u->flow);
+  if (!u->flow)
+    return err_set(e, "out of memory");
   SlirpConfig c = {.version = 4, .in_enabled = true};
   const char *hostname = opts_get(o, "hostname");
   if (!opts_bool(o, "restrict", &restricted, e) || !opts_bool(o, "ipv4", &ipv4, e) ||
