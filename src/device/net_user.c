@@ -3,6 +3,12 @@
 // The guest's frames are parsed by the library, which opens sockets for what they ask for. It acknowledges
 // each TCP packet at once, so that one of 64 KB saves the guest the work of some forty. Its clock is the
 // machine's. Sockets are looked at only between slices.
+//
+// What a guest can make the library hold is bounded: of TCP, net_flow.h; of fragments, fit(). Each
+// connection, UDP socket and ping has a file descriptor, and buffers of 260 KB if it is TCP's: the host's
+// limit on descriptors (ulimit -n) is the limit on them, beyond which the guest is refused. UDP sockets and
+// pings expire. The tables of ARP, NDP, DHCP and TFTP are of fixed size. Answers to an address whose hardware
+// address is not known wait for a second of the guest's time, in 1.6 KB each.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
