@@ -24,7 +24,8 @@ void text_list_free(struct text_list *l)
 
 void config_init(struct config *c)
 {
-  *c = (struct config){.cpus = 1, .ram_size = 128ull << 20, .ns_shift = CONFIG_NS_SHIFT, .jit_hot = CONFIG_JIT_HOT};
+  *c = (struct config){
+      .cpus = 1, .ram_size = 128ull << 20, .ns_shift = CONFIG_NS_SHIFT, .jit_hot = CONFIG_JIT_HOT};
 }
 
 void config_free(struct config *c)
