@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""pacifica, QEMU (TCG) and Bochs on the same work: a table of medians and ratios, and JSON.
+"""pacifica, its interpreter alone, QEMU (TCG) and Bochs on the same work: a table of medians and ratios, and JSON.
 
 A guest with a virtual clock cannot time itself, so the times are taken here, between marks that the guest
 prints on its serial port: wall time, and the CPU time of the emulator's process, which a busy host falsifies
@@ -244,6 +244,10 @@ def verdicts(results, names, wanted):
         slow = [(i, ratio(results, peer, i, 1)) for i in ITEMS if i in wanted and i != "memory"]
         slow = [f"{i} {1 / r:.2f} times" for i, r in slow if r and r < 1]
         out.append(f"slower than {peer} (CPU time): {', '.join(slow) or 'nothing'}")
+    if {"interp", "bochs"} <= set(names):
+        both = {i: [results.median(m, i, 1) for m in ("interp", "bochs")] for i in ITEMS if i in wanted and i != "memory"}
+        slow = [i for i, (own, peer) in both.items() if own and peer and own > peer]
+        out.append(f"interp slower than bochs (CPU time): {', '.join(slow) or 'nothing'}")
     mine, theirs = (results.median(m, "vmrun", 1) for m in ("pacifica", "qemu"))
     if mine:
         out.append(f"vmrun: {mine / VMRUNS * 1e9:.0f} ns" + (
@@ -315,6 +319,7 @@ def candidates(args):
     """The machines that are there; one line for each that is not."""
     out = []
     for m in (machines.QemuLike("pacifica", args.pacifica, [], ["-cpu", "max"]),
+              machines.QemuLike("interp", args.pacifica, ["-accel", "interp"], None),
               machines.QemuLike("qemu", "qemu-system-x86_64", ["-accel", "tcg"], ["-cpu", "max,+svm,+npt"]),
               machines.Bochs()):
         why = "left out" if m.name in args.without else m.missing()
@@ -369,16 +374,17 @@ def measure(args, there, wanted):
 def rounds(args, there, wanted, plain, img, expected, results, failed, io_there):
     for r in range(args.rounds):
         for m in there:
-            if m.bios and (r >= args.bochs_rounds or not plain):
+            if (m.bios and r >= args.bochs_rounds) or (not m.svm and not plain):
                 continue
             print(f"round {r + 1} of {args.rounds}: {m.name}", file=sys.stderr)
             if plain:
                 missing = boot_round(m.name, m.start(img), plain, expected, results, args.timeout)
                 if missing:
                     results.wrong.append(f"{m.name}: ended before {missing}")
-            if not m.bios:
-                svm_rounds(m, img, wanted, expected, results, args, failed)
-            if io_there and not m.bios:
+            if not m.svm:
+                continue
+            svm_rounds(m, img, wanted, expected, results, args, failed)
+            if io_there:
                 io_round(m, img, io_there, wanted, results, args)
             if m.name == "pacifica" and "asids" in wanted:
                 asid_rounds(m, results, args)

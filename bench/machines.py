@@ -109,7 +109,7 @@ def memory_kb(pid):
 
 
 class QemuLike:
-    """pacifica and qemu-system-x86_64: one command line."""
+    """pacifica and qemu-system-x86_64: one command line. svm: what gives the processor SVM; None: no part in such work."""
 
     bios = False
 
@@ -182,7 +182,7 @@ class Bochs:
     """Bochs, from a CD; its COM1 comes over TCP. Debian's build has the debugger, which is told to continue."""
 
     name = "bochs"
-    bios = True
+    bios, svm = True, None
 
     def missing(self):
         for path in ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/VGABIOS-lgpl-latest"):
