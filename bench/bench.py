@@ -296,7 +296,7 @@ def arguments():
     p.add_argument("--bochs-rounds", type=int, default=1, metavar="N",
                    help="rounds in which Bochs takes part (1); it is slow")
     p.add_argument("--without", action="append", default=[], metavar="MACHINE",
-                   choices=["pacifica", "qemu", "bochs"],
+                   choices=["pacifica", "interp", "qemu", "bochs"],
                    help="leave out pacifica, qemu or bochs")
     p.add_argument("--scale", type=int, default=100, metavar="PERCENT",
                    help="of each amount of work but the sort, for all machines (100)")

@@ -151,9 +151,8 @@ static void go_direct_to(struct run *r, int64_t disp, unsigned slot)
     go_native(a);
   }
 #else
+  ip_add(a, disp);
   as_load(a, H_RAX, CPU, AT_REG(REG_IP));
-  if (disp)
-    as_lea(a, true, H_RAX, H_RAX, H_NONE, 0, (int32_t)disp);
   as_store(a, H_RAX, CPU, AT(ip));
   as_ret(a);
 #endif
