@@ -1,6 +1,6 @@
 // The instruction table: one row per mnemonic.
 //
-// Interpreter, disassembly, statistics, intercepts and (later) the translator read the same row. Families
+// Interpreter, disassembly, statistics and intercepts read the same row. Families
 // live in cpu/insn/*.c with their rows in cpu/insn/*.def, included by table.c. A row gives the function
 // that executes any form of the instruction from its struct op; forms that are hot have handlers of their
 // own, chosen by `select` when the block is built.
