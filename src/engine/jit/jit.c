@@ -96,8 +96,8 @@ void jit_reset(struct jit *j)
   j->used = j->first;
   j->cold = COLD;
   j->full = false;
-  __cpuid(0, a, b, c,
-          d); // code that is written at another address than it runs at needs a serializing instruction
+  // Code that is written at another address than it runs at needs a serializing instruction.
+  __cpuid(0, a, b, c, d);
   (void)a, (void)b, (void)c, (void)d;
 }
 
@@ -123,10 +123,10 @@ static void decode_again(struct jit *j, const struct block *b)
     n->bytes = code + n->op->off;
     n->handler = i ? b->ops[i].fn : b->first;
     unsigned avail = b->bytes - n->op->off;
-    n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX; // no encoding that is translated
-    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&j->decoder->z[2], n->bytes, avail, &n->zi, n->zo)) &&
+    // LOCK MOV CR0 does not, nor what became #UD.
+    if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->decoder->z[2], n->bytes, avail, &n->zi, n->zo)) ||
         n->zi.length != n->op->len)
-      n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX;
+      n->zi.encoding = ZYDIS_INSTRUCTION_ENCODING_VEX; // no encoding that is translated
     jit_classify(n);
   }
   do
