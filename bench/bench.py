@@ -297,7 +297,7 @@ def arguments():
                    help="rounds in which Bochs takes part (1); it is slow")
     p.add_argument("--without", action="append", default=[], metavar="MACHINE",
                    choices=["pacifica", "interp", "qemu", "bochs"],
-                   help="leave out pacifica, qemu or bochs")
+                   help="leave out pacifica, interp (its interpreter alone), qemu or bochs")
     p.add_argument("--scale", type=int, default=100, metavar="PERCENT",
                    help="of each amount of work but the sort, for all machines (100)")
     p.add_argument("--pacifica", default=os.path.join(build, "pacifica"), metavar="FILE", help="the program")
